@@ -1,0 +1,70 @@
+"""tinynet: a compact autograd engine on NumPy and CuPy, with torch's names.
+
+    import tinynet as tn
+    import tinynet.nn as nn
+
+The layers, each importing only from those before it:
+backend < autograd < ops < nn; optim, gradcheck and stepper see autograd; data sees none.
+"""
+
+import numpy as _np
+
+from tinynet import nn, optim
+from tinynet.autograd import (
+    Function,
+    Step,
+    Tensor,
+    arange,
+    backprop,
+    cat,
+    enable_grad,
+    from_numpy,
+    full,
+    is_grad_enabled,
+    no_grad,
+    ones,
+    ones_like,
+    rand,
+    randn,
+    stack,
+    tensor,
+    zeros,
+    zeros_like,
+)
+from tinynet.backend import cuda_available, manual_seed
+
+__version__ = "0.1.0"
+
+float32, float64, int64 = _np.float32, _np.float64, _np.int64
+long, bool = _np.int64, _np.bool_  # noqa: A001 (torch's names, as tn.long and tn.bool)
+
+__all__ = [
+    "Function",
+    "Step",
+    "Tensor",
+    "arange",
+    "backprop",
+    "bool",
+    "cat",
+    "cuda_available",
+    "enable_grad",
+    "float32",
+    "float64",
+    "from_numpy",
+    "full",
+    "int64",
+    "is_grad_enabled",
+    "long",
+    "manual_seed",
+    "nn",
+    "no_grad",
+    "ones",
+    "ones_like",
+    "optim",
+    "rand",
+    "randn",
+    "stack",
+    "tensor",
+    "zeros",
+    "zeros_like",
+]

@@ -1,0 +1,212 @@
+"""Ops that move elements and change none, and the Tensor methods that reach them."""
+
+import numpy as np
+
+from tinynet.autograd.reductions import normalize_dims
+from tinynet.autograd.tape import Function, unbroadcast
+from tinynet.backend import array_module
+
+
+def check_sizes(name, sizes):
+    """`f(2, 3)` and `f((2, 3))` alike, as a tuple of ints."""
+    if len(sizes) == 1 and isinstance(sizes[0], tuple | list):
+        sizes = sizes[0]
+    for size in sizes:
+        if isinstance(size, bool) or not hasattr(size, "__index__"):
+            raise TypeError(f"{name}: sizes must be integers, got {tuple(sizes)!r}")
+    return tuple(size.__index__() for size in sizes)
+
+
+class Reshape(Function):
+    """y = x with its elements, read row by row, in another shape;  gx = gy reshaped back"""
+
+    def __init__(self, shape):
+        self.shape = shape
+
+    def forward(self, x):
+        known = 1
+        for size in self.shape:
+            known *= size if size != -1 else 1
+        unknown = self.shape.count(-1)
+        fits = known == x.size if not unknown else known and x.size % known == 0
+        if not fits or unknown > 1 or min(self.shape, default=0) < -1:
+            raise ValueError(
+                f"Reshape: a tensor of shape {x.shape} ({x.size} elements) does not fit "
+                f"the shape {self.shape}; at most one size may be -1"
+            )
+        return x.reshape(self.shape)
+
+    def backward(self, gy):
+        return gy.reshape(self.input_shapes[0])
+
+
+class Permute(Function):
+    """y = x with its axes in another order (a view);  gx = gy with the order undone"""
+
+    def __init__(self, dims):
+        self.dims = dims
+
+    def forward(self, x):
+        axes = [axis % x.ndim for axis in self.dims if -x.ndim <= axis < x.ndim]
+        if sorted(axes) != list(range(x.ndim)) or len(self.dims) != x.ndim:
+            raise ValueError(
+                f"Permute: dims must name each of the {x.ndim} axes once, got {self.dims}"
+            )
+        self.dims = tuple(axes)
+        return x.transpose(axes)
+
+    def backward(self, gy):
+        return gy.transpose(np.argsort(self.dims).tolist())
+
+
+class Expand(Function):
+    """y = x repeated along axes of size 1 (a view);  gx = gy summed over the repeats"""
+
+    def __init__(self, shape):
+        self.shape = shape
+
+    def forward(self, x):
+        extra = len(self.shape) - x.ndim
+        sizes = [
+            x.shape[i - extra] if size == -1 and i >= extra else size
+            for i, size in enumerate(self.shape)
+        ]
+        try:
+            return array_module(x).broadcast_to(x, sizes)
+        except ValueError:
+            raise ValueError(
+                f"Expand: a tensor of shape {x.shape} does not expand to {self.shape}; "
+                "only axes of size 1 grow"
+            ) from None
+
+    def backward(self, gy):
+        return unbroadcast(gy, self.input_shapes[0])
+
+
+class Index(Function):
+    """y = x[index];  gx = 0, with gy added at index (several times where index repeats)"""
+
+    def __init__(self, index):
+        self.index = index
+
+    def forward(self, x):
+        try:
+            return array_module(x).asarray(x[self.index])
+        except IndexError as error:
+            raise IndexError(f"Index: {error} (the tensor has shape {x.shape})") from None
+
+    def backward(self, gy):
+        xp = array_module(gy)
+        gx = xp.zeros(self.input_shapes[0], dtype=gy.dtype)
+        parts = self.index if isinstance(self.index, tuple) else (self.index,)
+        if any(not isinstance(part, slice | int | type(None) | type(...)) for part in parts):
+            xp.add.at(gx, self.index, gy)  # an index array may name an element twice
+        else:
+            gx[self.index] = gy
+        return gx
+
+
+class Concatenate(Function):
+    """y = the inputs one after the other along dim;  each gx = its slice of gy"""
+
+    def __init__(self, dim):
+        self.dim = dim
+
+    def forward(self, *xs):
+        (self.dim,) = normalize_dims("cat", self.dim, xs[0].ndim) or (None,)
+        for x in xs:
+            same = x.ndim == xs[0].ndim and all(
+                a == b or i == self.dim
+                for i, (a, b) in enumerate(zip(x.shape, xs[0].shape, strict=True))
+            )
+            if not same or self.dim is None:
+                raise ValueError(
+                    f"cat: shapes {xs[0].shape} and {x.shape} may differ in axis {self.dim} only"
+                )
+        return array_module(xs[0]).concatenate(xs, axis=self.dim)
+
+    def backward(self, gy):
+        ends = np.cumsum([shape[self.dim] for shape in self.input_shapes])[:-1].tolist()
+        return tuple(array_module(gy).split(gy, ends, axis=self.dim))
+
+
+class ShapeMethods:
+    """Tensor's shape methods. `view` is `reshape`: it copies where the memory demands it."""
+
+    def reshape(self, *shape):
+        return Reshape.apply(self, shape=check_sizes("reshape", shape))
+
+    view = reshape
+
+    def flatten(self, start_dim=0, end_dim=-1):
+        """Axes start_dim to end_dim (both included) as one."""
+        if self.ndim == 0:
+            return self.reshape(1)
+        (first,) = normalize_dims("flatten", start_dim, self.ndim)
+        (last,) = normalize_dims("flatten", end_dim, self.ndim)
+        if first > last:
+            raise ValueError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim}")
+        merged = 1
+        for size in self.shape[first : last + 1]:
+            merged *= size
+        return self.reshape(*self.shape[:first], merged, *self.shape[last + 1 :])
+
+    def permute(self, *dims):
+        return Permute.apply(self, dims=check_sizes("permute", dims))
+
+    def transpose(self, dim0, dim1):
+        (first,) = normalize_dims("transpose", dim0, self.ndim)
+        (second,) = normalize_dims("transpose", dim1, self.ndim)
+        dims = list(range(self.ndim))
+        dims[first], dims[second] = dims[second], dims[first]
+        return self.permute(*dims)
+
+    def t(self):
+        if self.ndim > 2:
+            raise ValueError(f"t: takes at most 2 axes, got shape {self.shape}; use transpose")
+        return self.transpose(0, 1) if self.ndim == 2 else self
+
+    T = property(t)
+
+    def squeeze(self, dim=None):
+        """Without the axes of size 1 (all of them, or those of `dim`)."""
+        axes = normalize_dims("squeeze", dim, self.ndim)
+        return self.reshape(
+            tuple(size for i, size in enumerate(self.shape) if i not in axes or size != 1)
+        )
+
+    def unsqueeze(self, dim):
+        (axis,) = normalize_dims("unsqueeze", dim, self.ndim + 1)
+        return self.reshape(*self.shape[:axis], 1, *self.shape[axis:])
+
+    def expand(self, *sizes):
+        return Expand.apply(self, shape=check_sizes("expand", sizes))
+
+    def contiguous(self):
+        """The tensor itself: every op takes any memory layout (kept for torch code)."""
+        return self
+
+    def __getitem__(self, index):
+        def plain(part):
+            return getattr(part, "array", part)
+
+        index = tuple(map(plain, index)) if isinstance(index, tuple) else plain(index)
+        return Index.apply(self, index=index)
+
+    def __iter__(self):
+        if self.ndim == 0:
+            raise TypeError("a tensor of 0 axes cannot be iterated over")
+        return (self[i] for i in range(len(self)))
+
+
+def cat(tensors, dim=0):
+    """The tensors, alike but for axis `dim`, one after the other along it."""
+    tensors = list(tensors)
+    if not tensors:
+        raise ValueError("cat: expected at least one tensor, got none")
+    return Concatenate.apply(*tensors, dim=dim)
+
+
+def stack(tensors, dim=0):
+    """The tensors, all of one shape, side by side along a new axis `dim`."""
+    return cat([tensor.unsqueeze(dim) for tensor in tensors], dim)

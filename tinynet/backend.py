@@ -1,0 +1,122 @@
+"""NumPy or CuPy: the one file that knows there are two.
+
+The rest of the engine asks `xp = array_module(x)` and writes each formula once. CuPy is
+imported on the first request for a GPU, never at import time, so that a CPU-only
+installation needs nothing but NumPy.
+"""
+
+import functools
+import importlib
+import sys
+
+import numpy as np
+
+INSTALL_HINT = 'pip install "tinynet[cuda12]" (or "tinynet[cuda13]" for CUDA 13)'
+
+
+@functools.lru_cache(maxsize=1)
+def cupy():
+    """The CuPy module. Raises RuntimeError, in one sentence, when no GPU can be used."""
+    try:
+        module = importlib.import_module("cupy")
+    except ImportError as error:
+        raise RuntimeError(
+            f"the device 'cuda' needs CuPy, which could not be imported ({error}); "
+            f"install it with {INSTALL_HINT}, or use the device 'cpu'"
+        ) from error
+    try:
+        count = module.cuda.runtime.getDeviceCount()
+    except Exception as error:  # CuPy raises its own classes for a missing driver or library
+        raise RuntimeError(
+            f"CuPy is installed but CUDA does not answer ({error}); "
+            f"check the driver, or install the matching CuPy with {INSTALL_HINT}"
+        ) from error
+    if count == 0:
+        raise RuntimeError("CuPy is installed but found no CUDA device; use the device 'cpu'")
+    return module
+
+
+def cuda_available():
+    """True if CuPy is installed and a CUDA device answers."""
+    try:
+        cupy()
+    except RuntimeError:
+        return False
+    return True
+
+
+def array_module(array):
+    """The module (numpy or cupy) whose functions work on `array`."""
+    if isinstance(array, np.ndarray | np.generic):
+        return np
+    # An array of CuPy's can only exist once CuPy is loaded: do not import it to find out.
+    loaded = sys.modules.get("cupy")
+    if loaded is not None and isinstance(array, loaded.ndarray):
+        return loaded
+    raise TypeError(f"expected a NumPy or CuPy array, got {type(array).__name__}")
+
+
+def is_array(value):
+    """True for a NumPy array or scalar and for a CuPy array."""
+    loaded = sys.modules.get("cupy")
+    return isinstance(value, np.ndarray | np.generic) or (
+        loaded is not None and isinstance(value, loaded.ndarray)
+    )
+
+
+def device_of(array):
+    """'cpu' for a NumPy array, 'cuda' for a CuPy array."""
+    return "cpu" if array_module(array) is np else "cuda"
+
+
+def check_device(device):
+    """`device` as 'cpu' or 'cuda'. Raises ValueError for any other, RuntimeError without a GPU."""
+    name = str(device)
+    if name not in ("cpu", "cuda", "cuda:0"):
+        raise ValueError(f"device must be 'cpu' or 'cuda', got {device!r}")
+    if name == "cpu":
+        return "cpu"
+    cupy()
+    return "cuda"
+
+
+def to_device(array, device):
+    """`array` on `device` ('cpu' or 'cuda'); the same array if it is there already.
+
+    The memory layout is kept: a transposed view arrives as a transposed view.
+    """
+    target = check_device(device)
+    if device_of(array) == target:
+        return array
+    # Neither library's copy keeps a (C, H, W, N) layout under NCHW axes, so move the memory in
+    # its own order and permute the axes back.
+    order = sorted(range(array.ndim), key=lambda axis: -abs(array.strides[axis]))
+    packed = array_module(array).ascontiguousarray(array.transpose(order))
+    moved = cupy().asnumpy(packed) if target == "cpu" else cupy().asarray(packed)
+    return moved.transpose(np.argsort(order).tolist())
+
+
+class _Random:
+    """The engine's random numbers: one NumPy generator, so that a seed means the same
+    numbers on every device."""
+
+    def __init__(self):
+        self.generator = np.random.default_rng()
+
+
+_random = _Random()
+
+
+def manual_seed(seed):
+    """Seed everything random in the engine: initial weights, dropout, `randn`.
+
+    Args: seed: an integer from 0 up.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise ValueError(f"manual_seed: seed must be an integer from 0 up, got {seed!r}")
+    _random.generator = np.random.default_rng(seed)
+
+
+def random_generator():
+    """The NumPy generator that `manual_seed` seeds."""
+    return _random.generator

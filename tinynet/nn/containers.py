@@ -1,0 +1,83 @@
+"""Modules that hold modules."""
+
+import operator
+
+from tinynet.nn.module import Module
+
+
+class _Indexed(Module):
+    """Children named '0', '1', ...: what Sequential and ModuleList share."""
+
+    def __len__(self):
+        return len(self._modules)
+
+    def __iter__(self):
+        return iter(self._modules.values())
+
+    def _key(self, index):
+        position = operator.index(index)
+        if not -len(self) <= position < len(self):
+            raise IndexError(f"index {index} is out of range for {len(self)} modules")
+        return list(self._modules)[position]
+
+    def __getitem__(self, index):
+        if isinstance(index, slice):
+            return self._slice(list(self._modules.items())[index])
+        return self._modules[self._key(index)]
+
+    def __setitem__(self, index, module):
+        setattr(self, self._key(index), module)
+
+    def __delitem__(self, index):
+        keys = list(self._modules)[index] if isinstance(index, slice) else [self._key(index)]
+        kept = [(name, module) for name, module in self._modules.items() if name not in keys]
+        numbered = all(name.isdigit() for name in self._modules)
+        self._modules.clear()
+        for position, (name, module) in enumerate(kept):
+            self._modules[str(position) if numbered else name] = module
+
+    def append(self, module):
+        self.add_module(str(len(self)), module)
+        return self
+
+    def extend(self, modules):
+        for module in modules:
+            self.append(module)
+        return self
+
+    def insert(self, index, module):
+        modules = [*self._modules.values()]
+        modules.insert(index, module)
+        self._modules.clear()
+        return self.extend(modules)
+
+
+class Sequential(_Indexed):
+    """Modules applied one after the other: `Sequential(a, b)` or `Sequential({"name": a})`."""
+
+    def __init__(self, *modules):
+        super().__init__()
+        if len(modules) == 1 and isinstance(modules[0], dict):
+            for name, module in modules[0].items():
+                self.add_module(name, module)
+        else:
+            self.extend(modules)
+
+    def _slice(self, items):
+        return type(self)(dict(items))
+
+    def forward(self, x):
+        for module in self:
+            x = module(x)
+        return x
+
+
+class ModuleList(_Indexed):
+    """A list of modules whose parameters are found; it has no forward of its own."""
+
+    def __init__(self, modules=()):
+        super().__init__()
+        self.extend(modules)
+
+    def _slice(self, items):
+        return type(self)(module for _, module in items)

@@ -1,0 +1,95 @@
+"""Convolution layers."""
+
+import math
+
+import numpy as np
+
+from tinynet.nn import functional as F
+from tinynet.nn import init
+from tinynet.nn.arguments import count, pair
+from tinynet.nn.module import Module, Parameter
+
+
+class Conv2d(Module):
+    """Convolution of (N, in_channels, H, W) with weight (out_channels, in_channels/groups, KH, KW).
+
+    Arguments as torch's; only zero padding. groups == in_channels is a depthwise convolution and
+    has an op of its own (tinynet/ops/depthwise.py). Weights start as torch's: uniform within
+    1/sqrt(fan_in), the bias too.
+    """
+
+    def __init__(
+        self,
+        in_channels,
+        out_channels,
+        kernel_size,
+        stride=1,
+        padding=0,
+        dilation=1,
+        groups=1,
+        bias=True,
+        padding_mode="zeros",
+        device=None,
+        dtype=None,
+    ):
+        super().__init__()
+        self.in_channels = count("Conv2d", "in_channels", in_channels)
+        self.out_channels = count("Conv2d", "out_channels", out_channels)
+        self.groups = count("Conv2d", "groups", groups)
+        if in_channels % groups or out_channels % groups:
+            raise ValueError(
+                f"Conv2d: groups={groups} must divide in_channels={in_channels} "
+                f"and out_channels={out_channels}"
+            )
+        if padding_mode != "zeros":
+            raise ValueError(f"Conv2d: padding_mode must be 'zeros', got {padding_mode!r}")
+        self.kernel_size = pair("Conv2d", "kernel_size", kernel_size, least=1)
+        self.stride = pair("Conv2d", "stride", stride, least=1)
+        self.dilation = pair("Conv2d", "dilation", dilation, least=1)
+        self.padding = padding if isinstance(padding, str) else pair("Conv2d", "padding", padding)
+        F.conv_window(self.kernel_size, self.stride, self.padding, self.dilation)  # may refuse
+        shape = (out_channels, in_channels // groups, *self.kernel_size)
+        self.weight = Parameter(np.empty(shape, np.float32))
+        self.register_parameter(
+            "bias", Parameter(np.empty(out_channels, np.float32)) if bias else None
+        )
+        self.reset_parameters()
+        self.to(device=device, dtype=dtype)
+
+    def reset_parameters(self):
+        init.kaiming_uniform_(self.weight, a=math.sqrt(5))
+        if self.bias is not None:
+            bound = 1 / math.sqrt(init.fans(self.weight)[0])
+            init.uniform_(self.bias, -bound, bound)
+
+    def forward(self, x):
+        return F.conv2d(
+            x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups
+        )
+
+    def extra_repr(self):
+        text = (
+            f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, "
+            f"stride={self.stride}"
+        )
+        if self.padding not in ((0, 0), "valid"):
+            text += f", padding={self.padding}"
+        if self.dilation != (1, 1):
+            text += f", dilation={self.dilation}"
+        if self.groups != 1:
+            text += f", groups={self.groups}"
+        return text if self.bias is not None else text + ", bias=False"
+
+
+class ZeroPad2d(Module):
+    """A border of zeros; padding: an int or (left, right, top, bottom)."""
+
+    def __init__(self, padding):
+        super().__init__()
+        self.padding = (padding,) * 4 if isinstance(padding, int) else tuple(padding)
+
+    def forward(self, x):
+        return F.pad(x, self.padding)
+
+    def extra_repr(self):
+        return f"{self.padding}"

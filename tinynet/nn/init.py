@@ -1,0 +1,88 @@
+"""Initial weights, by torch's names: each fills a tensor in place and returns it.
+
+Glorot ("xavier"): Glorot and Bengio (2010), equation 16. He ("kaiming"): He et al., arXiv
+1502.01852, section 2.2. `tinynet.manual_seed` makes them repeat.
+"""
+
+import math
+
+from tinynet.autograd import Tensor, no_grad
+
+
+def _fill(name, tensor, method, *args):
+    if not isinstance(tensor, Tensor):
+        raise TypeError(f"init.{name}: expected a Tensor, got {type(tensor).__name__}")
+    with no_grad():
+        return getattr(tensor, method)(*args)
+
+
+def uniform_(tensor, a=0.0, b=1.0):
+    return _fill("uniform_", tensor, "uniform_", a, b)
+
+
+def normal_(tensor, mean=0.0, std=1.0):
+    return _fill("normal_", tensor, "normal_", mean, std)
+
+
+def constant_(tensor, val):
+    return _fill("constant_", tensor, "fill_", val)
+
+
+def zeros_(tensor):
+    return _fill("zeros_", tensor, "zero_")
+
+
+def ones_(tensor):
+    return _fill("ones_", tensor, "fill_", 1)
+
+
+def calculate_gain(nonlinearity, param=None):
+    """The factor that keeps the variance through a nonlinearity."""
+    if nonlinearity in ("linear", "sigmoid", "conv2d"):
+        return 1.0
+    if nonlinearity == "tanh":
+        return 5.0 / 3
+    if nonlinearity == "relu":
+        return math.sqrt(2.0)
+    if nonlinearity == "leaky_relu":
+        slope = 0.01 if param is None else param
+        return math.sqrt(2.0 / (1 + slope**2))
+    raise ValueError(
+        "init: nonlinearity must be linear, conv2d, sigmoid, tanh, relu or leaky_relu, "
+        f"got {nonlinearity!r}"
+    )
+
+
+def fans(tensor):
+    """(fan_in, fan_out) of a weight (O, I, ...): connections into and out of one unit."""
+    if tensor.ndim < 2:
+        raise ValueError(f"init: fans need a weight of at least 2 axes, got shape {tensor.shape}")
+    field = math.prod(tensor.shape[2:])
+    return tensor.shape[1] * field, tensor.shape[0] * field
+
+
+def xavier_uniform_(tensor, gain=1.0):
+    fan_in, fan_out = fans(tensor)
+    bound = gain * math.sqrt(6.0 / (fan_in + fan_out))
+    return uniform_(tensor, -bound, bound)
+
+
+def xavier_normal_(tensor, gain=1.0):
+    fan_in, fan_out = fans(tensor)
+    return normal_(tensor, 0.0, gain * math.sqrt(2.0 / (fan_in + fan_out)))
+
+
+def _kaiming_std(tensor, a, mode, nonlinearity):
+    if mode not in ("fan_in", "fan_out"):
+        raise ValueError(f"init: mode must be 'fan_in' or 'fan_out', got {mode!r}")
+    fan = fans(tensor)[mode == "fan_out"]
+    return calculate_gain(nonlinearity, a) / math.sqrt(fan)
+
+
+def kaiming_uniform_(tensor, a=0, mode="fan_in", nonlinearity="leaky_relu"):
+    bound = math.sqrt(3.0) * _kaiming_std(tensor, a, mode, nonlinearity)
+    return uniform_(tensor, -bound, bound)
+
+
+def kaiming_normal_(tensor, a=0, mode="fan_in", nonlinearity="leaky_relu"):
+    return normal_(tensor, 0.0, _kaiming_std(tensor, a, mode, nonlinearity))

@@ -1,0 +1,61 @@
+"""The fully connected layer and the reshaping before it."""
+
+import math
+
+import numpy as np
+
+from tinynet.nn import functional as F
+from tinynet.nn import init
+from tinynet.nn.arguments import count
+from tinynet.nn.module import Module, Parameter
+
+
+class Linear(Module):
+    """y = x weight^T + bias: (..., in_features) -> (..., out_features)."""
+
+    def __init__(self, in_features, out_features, bias=True, device=None, dtype=None):
+        super().__init__()
+        self.in_features = count("Linear", "in_features", in_features)
+        self.out_features = count("Linear", "out_features", out_features)
+        self.weight = Parameter(np.empty((out_features, in_features), np.float32))
+        self.register_parameter(
+            "bias", Parameter(np.empty(out_features, np.float32)) if bias else None
+        )
+        self.reset_parameters()
+        self.to(device=device, dtype=dtype)
+
+    def reset_parameters(self):
+        init.kaiming_uniform_(self.weight, a=math.sqrt(5))
+        if self.bias is not None:
+            bound = 1 / math.sqrt(self.in_features)
+            init.uniform_(self.bias, -bound, bound)
+
+    def forward(self, x):
+        return F.linear(x, self.weight, self.bias)
+
+    def extra_repr(self):
+        return f"{self.in_features}, {self.out_features}, bias={self.bias is not None}"
+
+
+class Flatten(Module):
+    """Axes start_dim to end_dim as one; by default all but the batch."""
+
+    def __init__(self, start_dim=1, end_dim=-1):
+        super().__init__()
+        self.start_dim, self.end_dim = start_dim, end_dim
+
+    def forward(self, x):
+        return x.flatten(self.start_dim, self.end_dim)
+
+    def extra_repr(self):
+        return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
+
+
+class Identity(Module):
+    """y = x; takes and ignores any arguments, as torch's does."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__()
+
+    def forward(self, x):
+        return x

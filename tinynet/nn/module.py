@@ -1,0 +1,287 @@
+"""Module and Parameter: how layers hold weights and contain other layers, as in torch."""
+
+from tinynet import backend
+from tinynet.autograd import Tensor
+from tinynet.autograd.conversion import DEVICES, check_dtype
+from tinynet.nn.state import StateMethods
+
+
+class Parameter(Tensor):
+    """A tensor that a Module lists among its parameters; it requires a gradient by default."""
+
+    def __init__(self, data, requires_grad=True):
+        super().__init__(data.array if isinstance(data, Tensor) else data, requires_grad)
+
+    def __repr__(self):
+        return "Parameter containing:\n" + super().__repr__()
+
+
+class Module(StateMethods):
+    """The base of every layer and network.
+
+    Assigning a Parameter or a Module to an attribute registers it; `register_buffer` adds a
+    tensor that belongs to the state but is not trained. Subclasses define `forward`.
+    """
+
+    def __init__(self):
+        self.__dict__.update(
+            _parameters={}, _buffers={}, _modules={}, _transient=set(), _hooks={}, training=True
+        )
+
+    # registering
+
+    def __setattr__(self, name, value):
+        tables = [self.__dict__.get(key) for key in ("_parameters", "_modules", "_buffers")]
+        if None in tables:
+            raise AttributeError(
+                f"{type(self).__name__}: call super().__init__() before assigning {name!r}"
+            )
+        parameters, modules, buffers = tables
+        if isinstance(value, Parameter):
+            table = parameters
+        elif isinstance(value, Module):
+            table = modules
+        elif name in buffers and (value is None or isinstance(value, Tensor)):
+            table = buffers
+        elif name in parameters:
+            if value is not None:
+                raise TypeError(
+                    f"{type(self).__name__}.{name} is a parameter: "
+                    f"expected a Parameter or None, got {type(value).__name__}"
+                )
+            table = parameters
+        elif name in modules and value is None:
+            table = modules
+        else:
+            object.__setattr__(self, name, value)
+            return
+        self.__dict__.pop(name, None)
+        for other in tables:
+            if other is not table:
+                other.pop(name, None)
+        table[name] = value
+
+    def __getattr__(self, name):  # reached only when ordinary lookup found nothing
+        for key in ("_parameters", "_buffers", "_modules"):
+            table = self.__dict__.get(key, {})
+            if name in table:
+                return table[name]
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+
+    def __delattr__(self, name):
+        for key in ("_parameters", "_buffers", "_modules"):
+            if name in self.__dict__[key]:
+                del self.__dict__[key][name]
+                return
+        object.__delattr__(self, name)
+
+    def __dir__(self):
+        return [*super().__dir__(), *self._parameters, *self._buffers, *self._modules]
+
+    def _check_name(self, what, name):
+        if not isinstance(name, str) or not name or "." in name:
+            raise ValueError(
+                f"{what}: a name must be a non-empty string without dots, got {name!r}"
+            )
+        if name not in self._parameters | self._buffers | self._modules and hasattr(self, name):
+            raise ValueError(f"{what}: {type(self).__name__} already has an attribute {name!r}")
+
+    def register_parameter(self, name, param):
+        self._check_name("register_parameter", name)
+        if param is not None and not isinstance(param, Parameter):
+            raise TypeError(
+                f"register_parameter: expected a Parameter or None for {name!r}, "
+                f"got {type(param).__name__}"
+            )
+        self._parameters[name] = param
+
+    def register_buffer(self, name, tensor, persistent=True):
+        """A tensor that moves and is saved with the module, but is not trained."""
+        self._check_name("register_buffer", name)
+        if tensor is not None and not isinstance(tensor, Tensor):
+            raise TypeError(
+                f"register_buffer: expected a Tensor or None for {name!r}, "
+                f"got {type(tensor).__name__}"
+            )
+        self._buffers[name] = tensor
+        if not persistent:
+            self._transient.add(name)
+
+    def add_module(self, name, module):
+        self._check_name("add_module", name)
+        if module is not None and not isinstance(module, Module):
+            raise TypeError(
+                f"add_module: expected a Module for {name!r}, got {type(module).__name__}"
+            )
+        self._modules[name] = module
+
+    register_module = add_module
+
+    # running
+
+    def forward(self, *args, **kwargs):
+        raise NotImplementedError(f"{type(self).__name__} must define forward()")
+
+    def __call__(self, *args, **kwargs):
+        out = self.forward(*args, **kwargs)
+        for hook in list(self._hooks.values()):
+            replaced = hook(self, args, out)
+            out = out if replaced is None else replaced
+        return out
+
+    def register_forward_hook(self, hook):
+        """Call `hook(module, args, output)` after each forward; returns a handle to remove it."""
+        handle = HookHandle(self._hooks)
+        self._hooks[handle] = hook
+        return handle
+
+    # listing: each module and parameter once, even where it is shared
+
+    def named_children(self):
+        seen = set()
+        for name, module in self._modules.items():
+            if module is not None and id(module) not in seen:
+                seen.add(id(module))
+                yield name, module
+
+    def children(self):
+        return (module for _, module in self.named_children())
+
+    def named_modules(self, prefix="", memo=None):
+        """(dotted name, module) for this module (named `prefix`) and all below it."""
+        memo = set() if memo is None else memo
+        if id(self) in memo:
+            return
+        memo.add(id(self))
+        yield prefix, self
+        for name, module in self._modules.items():
+            if module is not None:
+                yield from module.named_modules(f"{prefix}.{name}" if prefix else name, memo)
+
+    def modules(self):
+        return (module for _, module in self.named_modules())
+
+    def _named_tensors(self, table, prefix, recurse):
+        seen = set()
+        for path, module in self.named_modules(prefix) if recurse else [(prefix, self)]:
+            for name, tensor in module.__dict__[table].items():
+                if tensor is not None and id(tensor) not in seen:
+                    seen.add(id(tensor))
+                    yield (f"{path}.{name}" if path else name), tensor
+
+    def named_parameters(self, prefix="", recurse=True):
+        return self._named_tensors("_parameters", prefix, recurse)
+
+    def parameters(self, recurse=True):
+        return (tensor for _, tensor in self.named_parameters(recurse=recurse))
+
+    def named_buffers(self, prefix="", recurse=True):
+        return self._named_tensors("_buffers", prefix, recurse)
+
+    def buffers(self, recurse=True):
+        return (tensor for _, tensor in self.named_buffers(recurse=recurse))
+
+    def get_submodule(self, target):
+        """The module at a dotted path, such as 'features.0'."""
+        module = self
+        for name in target.split(".") if target else []:
+            if name not in module._modules:
+                raise AttributeError(f"{type(module).__name__} has no submodule {name!r}")
+            module = module._modules[name]
+        return module
+
+    def apply(self, fn):
+        """Call `fn` on every module below and on this one; returns this module."""
+        for child in self.children():
+            child.apply(fn)
+        fn(self)
+        return self
+
+    # modes, gradients, devices
+
+    def train(self, mode=True):
+        if not isinstance(mode, bool):
+            raise TypeError(f"train: mode must be True or False, got {mode!r}")
+        for module in self.modules():
+            module.training = mode
+        return self
+
+    def eval(self):
+        return self.train(False)
+
+    def requires_grad_(self, requires_grad=True):
+        for parameter in self.parameters():
+            parameter.requires_grad_(requires_grad)
+        return self
+
+    def zero_grad(self, set_to_none=True):
+        for parameter in self.parameters():
+            if set_to_none or parameter.grad is None:
+                parameter.grad = None
+            else:
+                parameter.grad.zero_()
+
+    def to(self, *targets, device=None, dtype=None):
+        """Move all parameters and buffers, in place: `to("cuda")`, `to(np.float64)`.
+
+        A dtype must be floating and is taken by the floating tensors only.
+        """
+        for target in targets:
+            if isinstance(target, str) and target in DEVICES:
+                device = target
+            else:
+                dtype = target
+        if dtype is not None:
+            dtype = check_dtype("Module.to", dtype)
+            if dtype.kind != "f":
+                raise TypeError(f"Module.to: dtype must be floating, got {dtype}")
+        device = None if device is None else backend.check_device(device)
+
+        def move(array):
+            if dtype is not None and array.dtype.kind == "f":
+                array = array.astype(dtype, copy=False)
+            return array if device is None else backend.to_device(array, device)
+
+        for tensor in [*self.parameters(), *self.buffers()]:
+            tensor.array = move(tensor.array)
+            if tensor.grad is not None:
+                tensor.grad.array = move(tensor.grad.array)
+        return self
+
+    def cpu(self):
+        return self.to("cpu")
+
+    def cuda(self):
+        return self.to("cuda")
+
+    def float(self):
+        return self.to("float32")
+
+    def double(self):
+        return self.to("float64")
+
+    # printing
+
+    def extra_repr(self):
+        """What stands between the parentheses of the printed module, for layers."""
+        return ""
+
+    def __repr__(self):
+        lines = [
+            f"({name}): " + repr(module).replace("\n", "\n  ")
+            for name, module in self._modules.items()
+        ]
+        extra = self.extra_repr()
+        if not lines:
+            return f"{type(self).__name__}({extra})"
+        return f"{type(self).__name__}({extra}\n  " + "\n  ".join(lines) + "\n)"
+
+
+class HookHandle:
+    """What `register_forward_hook` returns: `remove()` takes the hook away."""
+
+    def __init__(self, hooks):
+        self._table = hooks
+
+    def remove(self):
+        self._table.pop(self, None)

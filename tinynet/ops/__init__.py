@@ -1,0 +1,1 @@
+"""The ops of neural networks: one file a family, forward and backward side by side."""

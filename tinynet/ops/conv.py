@@ -1,0 +1,90 @@
+"""Convolution by im2col: lay the patches out as a matrix, then multiply.
+
+Chellapilla, Puri, Simard, "High performance convolutional neural networks for document
+processing" (2006), section 3.1. "Convolution" is cross-correlation here, as in torch.
+
+Letters: N pictures, C input channels, O output channels, G groups, KH x KW kernel, HO x WO
+output positions, P = HO*WO*N.
+"""
+
+from tinynet.autograd.tape import Function
+from tinynet.backend import array_module
+from tinynet.ops.layout import batch_first, channels_first, check_images
+
+
+def im2col(x, window, out_size):
+    """(C, H, W, N) -> (C*KH*KW, P): row (c, i, j) holds what tap (i, j) of channel c sees."""
+    C, _, _, N = x.shape
+    if window.kernel == (1, 1):
+        return window.tap(window.pad(x), 0, 0, out_size).reshape(C, -1)  # no copy at stride 1
+    padded = window.pad(x)
+    columns = array_module(x).empty((C, *window.kernel, *out_size, N), dtype=x.dtype)
+    for i, j in window.taps():
+        columns[:, i, j] = window.tap(padded, i, j, out_size)
+    return columns.reshape(-1, out_size[0] * out_size[1] * N)
+
+
+def col2im(columns, x_shape, window, out_size):
+    """The transpose of `im2col`: every pixel gets the sum of its copies' gradients."""
+    C, H, W, N = x_shape
+    if window.kernel == window.stride == (1, 1) and window.padding == ((0, 0), (0, 0)):
+        return columns.reshape(x_shape)
+    (top, bottom), (left, right) = window.padding
+    padded = array_module(columns).zeros(
+        (C, top + H + bottom, left + W + right, N), dtype=columns.dtype
+    )
+    columns = columns.reshape(C, *window.kernel, *out_size, N)
+    for i, j in window.taps():
+        window.tap(padded, i, j, out_size)[...] += columns[:, i, j]
+    return window.unpad(padded)
+
+
+class Conv2d(Function):
+    """y[n,o,h,w] = sum over c,i,j of weight[o,c,i,j] x[n,c, sh*h + dh*i, sw*w + dw*j] (+ bias[o])
+
+    As matrices, a group at a time: Y = W X with X = im2col(x);
+    backward: gX = W^T gY, gx = col2im(gX);  gW = gY X^T;  gb = gY summed over positions.
+
+    Args: x (N, C, H, W), weight (O, C/G, KH, KW), optionally bias (O,); window: the geometry;
+    groups: G. The patches are not kept for backward but laid out again: they are KH*KW times
+    the size of x.
+    """
+
+    def __init__(self, window, groups=1):
+        self.window, self.groups = window, groups
+
+    def forward(self, x, weight, bias=None):
+        check_images("Conv2d", x)
+        O, Cg, KH, KW = weight.shape
+        G = self.groups
+        if x.shape[1] != Cg * G:
+            raise ValueError(
+                f"Conv2d: the input has {x.shape[1]} channels, expected {Cg * G} "
+                f"(weight of shape {weight.shape}, groups={G})"
+            )
+        x = channels_first(x)  # (C, H, W, N)
+        self.out_size = self.window.output_size("Conv2d", *x.shape[1:3])
+        self.save(x if self.needs[1] else None, weight if self.needs[0] else None)
+        columns = im2col(x, self.window, self.out_size).reshape(G, Cg * KH * KW, -1)
+        y = weight.reshape(G, O // G, -1) @ columns  # (G, O/G, P)
+        y = y.reshape(O, *self.out_size, -1)
+        if bias is not None:
+            y += bias[:, None, None, None]
+        return batch_first(y)
+
+    def backward(self, gy):
+        x, weight = self.saved
+        G = self.groups
+        gy = channels_first(gy)  # (O, HO, WO, N)
+        gx = gw = gb = None
+        gY = gy.reshape(G, gy.shape[0] // G, -1)  # (G, O/G, P)
+        if self.needs[0]:
+            N, C, H, W = self.input_shapes[0]
+            gX = weight.reshape(G, gY.shape[1], -1).swapaxes(1, 2) @ gY  # (G, K, P)
+            gx = batch_first(col2im(gX, (C, H, W, N), self.window, self.out_size))
+        if self.needs[1]:
+            columns = im2col(x, self.window, self.out_size).reshape(G, -1, gY.shape[2])
+            gw = (gY @ columns.swapaxes(1, 2)).reshape(self.input_shapes[1])
+        if len(self.needs) == 3 and self.needs[2]:
+            gb = gy.reshape(gy.shape[0], -1).sum(axis=1)
+        return (gx, gw, gb)[: len(self.needs)]

@@ -1,0 +1,95 @@
+"""Pooling: averages and maxima over windows."""
+
+import numpy as np
+
+from tinynet.autograd.tape import Function
+from tinynet.backend import array_module
+from tinynet.ops.layout import batch_first, channels_first, check_images
+
+
+def adaptive_averages(size, out_size, dtype):
+    """(out_size, size): row o averages the pixels floor(o*size/out_size) up to, not including,
+    ceil((o+1)*size/out_size), as torch's adaptive pooling does."""
+    averages = np.zeros((out_size, size), dtype)
+    for o in range(out_size):
+        first, last = o * size // out_size, -(-(o + 1) * size // out_size)
+        averages[o, first:last] = 1 / (last - first)
+    return averages
+
+
+def window_averages(size, kernel, stride, padding, count_padding, dtype):
+    """(out_size, size): row o averages the window of `kernel` pixels from o*stride - padding on.
+
+    The zeros of the padding count in the divisor, or not (`count_padding`).
+    """
+    out_size = (size + 2 * padding - kernel) // stride + 1
+    averages = np.zeros((out_size, size), dtype)
+    for o in range(out_size):
+        start = o * stride - padding
+        first, last = max(start, 0), min(start + kernel, size)
+        averages[o, first:last] = 1 / (kernel if count_padding else last - first)
+    return averages
+
+
+class AveragePool2d(Function):
+    """Y = A X B^T for each channel and picture;  gX = A^T gY B
+
+    An average over rectangles is an average over rows of averages over columns, so every kind of
+    average pooling is two small matrices: A (HO, H) and B (WO, W).
+    """
+
+    def __init__(self, row_averages, column_averages):
+        self.A, self.B = row_averages, column_averages
+
+    @staticmethod
+    def _apply(A, B, x):
+        """A, B on the two middle axes of x (C, H, W, N)."""
+        C, H, W, N = x.shape
+        xp = array_module(x)
+        A, B = xp.asarray(A), xp.asarray(B)
+        rows = A @ x.reshape(C, H, W * N)  # (C, HO, W*N)
+        return (B @ rows.reshape(-1, W, N)).reshape(C, A.shape[0], B.shape[0], N)
+
+    def forward(self, x):
+        check_images("AveragePool2d", x)
+        return batch_first(self._apply(self.A, self.B, channels_first(x)))
+
+    def backward(self, gy):
+        return batch_first(self._apply(self.A.T, self.B.T, channels_first(gy)))
+
+
+class MaxPool2d(Function):
+    """y = max over the window;  gx = gy at the window's first largest pixel, else 0
+
+    Args: x (N, C, H, W); window: the geometry; its padding counts as minus infinity.
+    """
+
+    def __init__(self, window):
+        self.window = window
+
+    def forward(self, x):
+        check_images("MaxPool2d", x)
+        xp = array_module(x)
+        x = channels_first(x)
+        self.out_size = self.window.output_size("MaxPool2d", *x.shape[1:3])
+        padded = self.window.pad(x, -np.inf)
+        taps = self.window.taps()
+        y = self.window.tap(padded, 0, 0, self.out_size).copy()
+        winner = xp.zeros(y.shape, np.int16)  # the number of the tap that gave y
+        for number, (i, j) in enumerate(taps):
+            seen = self.window.tap(padded, i, j, self.out_size)
+            larger = (seen > y) | xp.isnan(seen)
+            y[larger] = seen[larger]
+            winner[larger] = number
+        self.save(winner)
+        self.padded_shape = padded.shape
+        return batch_first(y)
+
+    def backward(self, gy):
+        (winner,) = self.saved
+        gy = channels_first(gy)
+        padded = array_module(gy).zeros(self.padded_shape, gy.dtype)
+        for number, (i, j) in enumerate(self.window.taps()):
+            seen = self.window.tap(padded, i, j, self.out_size)
+            seen += gy * (winner == number)
+        return batch_first(self.window.unpad(padded))

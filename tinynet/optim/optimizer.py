@@ -1,0 +1,278 @@
+"""Optimizer: parameter groups, state, and saving both, in torch's format.
+
+An optimizer changes parameters in place: a parameter's array stays the same object, so that
+the network, the optimizer and everything else that holds the parameter see one array.
+"""
+
+import math
+from collections import defaultdict
+from numbers import Real
+
+import numpy as np
+
+from tinynet.autograd import Tensor
+from tinynet.backend import array_module, device_of, to_device
+
+BLOCK = 1 << 15  # elements of a parameter that are updated at a time (128 KiB of float32)
+
+
+class Optimizer:
+    """Base class: a subclass passes its defaults here and writes `_update(p, group)`.
+
+    `param_groups` is a list of dicts, {"params": [...], "lr": ..., ...}, one for each set of
+    parameters with hyperparameters of its own; `defaults` fills in what a group leaves out.
+    `state` maps each parameter to its buffers. Schedulers write into `param_groups`.
+
+    Args:
+        params: an iterable of tensors, of (name, tensor) pairs, or of dicts (groups).
+        defaults: the hyperparameters of a group that does not name its own.
+    Raises: TypeError or ValueError for anything that cannot be optimised.
+    """
+
+    def __init__(self, params, defaults):
+        name = type(self).__name__
+        if isinstance(params, Tensor):
+            raise TypeError(
+                f"{name}: params must be an iterable of tensors or of dicts, got a single "
+                f"Tensor; write [tensor]"
+            )
+        try:
+            params = list(params)
+        except TypeError as error:
+            raise TypeError(
+                f"{name}: params must be an iterable of tensors or of dicts, "
+                f"got {type(params).__name__}"
+            ) from error
+        if not params:
+            raise ValueError(
+                f"{name}: params is empty; pass model.parameters() of a model that has some "
+                f"(an iterator that was already used up is empty too)"
+            )
+        self._check_group(defaults)
+        self.defaults = defaults
+        self.state = defaultdict(dict)
+        self.param_groups = []
+        self._step_called = False  # read by the schedulers
+        for group in params if isinstance(params[0], dict) else [{"params": params}]:
+            self.add_param_group(group)
+
+    def zero_grad(self, set_to_none=True):
+        """Forget all gradients (`p.grad = None`), or fill them with zeros in place."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                if set_to_none:
+                    p.grad = None
+                elif p.grad is not None:
+                    p.grad.array[...] = 0
+
+    def step(self, closure=None):
+        """Update every parameter that has a gradient; parameters with `grad` None stay.
+
+        Args: closure: a function that recomputes the loss, called first.
+        Returns: what `closure` returned, or None.
+        """
+        loss = None if closure is None else closure()
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    self._update(p, group)
+        self._step_called = True
+        return loss
+
+    def add_param_group(self, param_group):
+        """Add parameters with hyperparameters of their own, e.g. layers unfrozen later.
+
+        Args: param_group: {"params": tensor, or iterable of tensors or (name, tensor) pairs,
+            and any of the hyperparameters}.
+        """
+        name = type(self).__name__
+        if not isinstance(param_group, dict) or "params" not in param_group:
+            raise TypeError(
+                f"{name}: a parameter group must be a dict with the key 'params', got "
+                f"{_describe(param_group)}"
+            )
+        params, names = _split_names(name, param_group["params"])
+        group = {**self.defaults, **param_group, "params": params}
+        if names:
+            group["param_names"] = names
+        seen = {id(p) for other in self.param_groups for p in other["params"]}
+        for i, p in enumerate(params):
+            if not isinstance(p, Tensor):
+                raise TypeError(
+                    f"{name}: every parameter must be a Tensor, got {_describe(p)} at index {i}"
+                )
+            if not p.is_leaf:
+                raise ValueError(
+                    f"{name}: the parameter at index {i} (shape {p.shape}) is the result of an "
+                    f"operation; pass leaf tensors, such as model.parameters()"
+                )
+            if id(p) in seen:
+                raise ValueError(
+                    f"{name}: the parameter at index {i} (shape {p.shape}) was given twice; "
+                    f"each parameter belongs to one group, once"
+                )
+            seen.add(id(p))
+        if any(("param_names" in other) != bool(names) for other in self.param_groups):
+            raise ValueError(f"{name}: give names to the parameters of all groups or of none")
+        self._check_group(group)
+        self.param_groups.append(group)
+
+    def state_dict(self):
+        """All that a later run needs to go on: {"state": ..., "param_groups": ...}.
+
+        Parameters are numbered in order. The buffers are copies: training on does not change
+        a dict taken earlier. torch's optimizer of the same name reads it once its tensors are
+        torch's, and `load_state_dict` reads torch's.
+        """
+        numbers, groups = {}, []
+        for group in self.param_groups:
+            for p in group["params"]:
+                numbers[p] = len(numbers)
+            groups.append({**group, "params": [numbers[p] for p in group["params"]]})
+        state = {
+            numbers[p]: {key: Tensor(value.array.copy()) for key, value in buffers.items()}
+            for p, buffers in self.state.items()
+        }
+        return {"state": state, "param_groups": groups}
+
+    def load_state_dict(self, state_dict):
+        """Take over a `state_dict`: all of it or, if anything does not fit, nothing.
+
+        Arrays may be Tensors, NumPy arrays or torch tensors; they are copied, to each
+        parameter's dtype and device. Raises: TypeError, ValueError.
+        """
+        name = f"{type(self).__name__}.load_state_dict"
+        try:
+            saved_state, saved_groups = state_dict["state"], list(state_dict["param_groups"])
+            saved_sizes = [len(saved["params"]) for saved in saved_groups]
+        except (TypeError, KeyError) as error:
+            raise TypeError(
+                f"{name}: expected a dict with 'state' and 'param_groups' as state_dict() "
+                f"returns it, got {_describe(state_dict)}"
+            ) from error
+        sizes = [len(group["params"]) for group in self.param_groups]
+        if saved_sizes != sizes:
+            raise ValueError(
+                f"{name}: the saved groups hold {saved_sizes} parameters and this optimizer's "
+                f"{sizes}; build it with the same groups as the saved one"
+            )
+        groups = []
+        for group, saved in zip(self.param_groups, saved_groups, strict=True):
+            missing = sorted(self.defaults.keys() - saved.keys())
+            if missing:
+                raise ValueError(
+                    f"{name}: a saved group lacks {missing}; was it saved by another optimizer?"
+                )
+            names = {key: group[key] for key in ("param_names",) if key in group}
+            groups.append({**names, **saved, "params": group["params"]})
+            self._check_group(groups[-1])
+        # The saved numbers need not be 0, 1, 2, ...: what counts is their order.
+        owners = {}
+        for group, saved in zip(groups, saved_groups, strict=True):
+            for number, p in zip(saved["params"], group["params"], strict=True):
+                owners[number] = (p, group)
+        state = defaultdict(dict)
+        for number, buffers in saved_state.items():
+            if number not in owners:
+                raise ValueError(f"{name}: state of parameter {number!r}, which no group holds")
+            p, group = owners[number]
+            needed, optional = self._buffer_names(group)
+            if buffers and not needed <= set(buffers) <= needed | optional:
+                raise ValueError(
+                    f"{name}: parameter {number} has the buffers {list(buffers)}, expected "
+                    f"{sorted(needed | optional)}; was it saved by another optimizer?"
+                )
+            state[p] = {
+                key: _copy_buffer(f"{name}: {key!r} of parameter {number}", key, value, p)
+                for key, value in buffers.items()
+                if value is not None  # torch before 2.0 saved "no momentum yet" as None
+            }
+        self.param_groups, self.state = groups, state
+
+    def _check_group(self, group):
+        """Raise ValueError or TypeError unless the hyperparameters of `group` make sense."""
+        raise NotImplementedError
+
+    def _buffer_names(self, group):
+        """Two sets: the buffers that a parameter with state has, and those it may have."""
+        raise NotImplementedError
+
+    def _update(self, p, group):
+        """Change `p.array` in place by its gradient `p.grad.array`."""
+        raise NotImplementedError
+
+    def _check_number(self, group, key, below=math.inf):
+        """Raise unless `group[key]` is a number with 0 <= number < below."""
+        check_number(type(self).__name__, key, group[key], low=0, below=below)
+
+    def __repr__(self):
+        lines = [type(self).__name__ + " ("]
+        for i, group in enumerate(self.param_groups):
+            lines.append(f"Parameter Group {i}")
+            lines += [f"    {key}: {group[key]}" for key in sorted(group) if key != "params"]
+        return "\n".join([*lines, ")"])
+
+
+def blocks(x):
+    """Indices that cut `x` along its first axis into pieces of about BLOCK elements.
+
+    An update makes several passes over a parameter; over a piece that stays in the CPU's
+    cache they cost one trip to memory. A GPU prefers one kernel for the whole array.
+    """
+    if x.size <= BLOCK or array_module(x) is not np:
+        yield ...
+        return
+    rows = max(1, BLOCK * len(x) // x.size)
+    for start in range(0, len(x), rows):
+        yield slice(start, start + rows)
+
+
+def check_number(owner, name, value, low=-math.inf, below=math.inf):
+    """Raise unless `value` is a finite number with low <= value < below."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{owner}: {name} must be a number, got {_describe(value)}")
+    if not (low <= value < below and math.isfinite(value)):
+        wanted = "a finite number" if low == -math.inf else f"at least {low}"
+        limit = "" if below == math.inf else f" and below {below}"
+        raise ValueError(f"{owner}: {name} must be {wanted}{limit}, got {value}")
+
+
+def _describe(value):
+    """What came, for an error message: its type, and its keys if it is a dict."""
+    if isinstance(value, dict):
+        return f"a dict with the keys {list(value)[:8]}"
+    return f"{type(value).__name__}"
+
+
+def _split_names(owner, params):
+    """The list of tensors in `params`, and the list of their names, empty if they have none."""
+    if isinstance(params, Tensor):
+        return [params], []
+    if isinstance(params, set | frozenset):
+        raise TypeError(f"{owner}: params must be ordered, got a set; pass a list")
+    try:
+        params = list(params)
+    except TypeError as error:
+        raise TypeError(
+            f"{owner}: 'params' of a group must be tensors, got {_describe(params)}"
+        ) from error
+    named = [isinstance(p, tuple) and len(p) == 2 for p in params]
+    if not any(named):
+        return params, []
+    if not all(named):
+        raise ValueError(f"{owner}: give names to all parameters of a group or to none")
+    return [p for _, p in params], [name for name, _ in params]
+
+
+def _copy_buffer(what, key, value, p):
+    """`value` as a new Tensor like `p`: its dtype, its device. `what` is for the error."""
+    array = value.array if isinstance(value, Tensor) else np.asarray(value)
+    if key == "step":  # one number for each parameter, always in the main memory
+        shape, dtype, device = (), np.float32, "cpu"
+    else:
+        shape, dtype, device = p.array.shape, p.array.dtype, device_of(p.array)
+    if array.shape != shape:
+        raise ValueError(f"{what} has the shape {array.shape}, expected {shape}")
+    if array.dtype.kind not in "fiu":
+        raise ValueError(f"{what} holds {array.dtype}, expected real numbers")
+    return Tensor(to_device(array, device).astype(dtype, copy=True))
