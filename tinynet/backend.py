@@ -5,6 +5,7 @@ imported on the first request for a GPU, never at import time, so that a CPU-onl
 installation needs nothing but NumPy.
 """
 
+import ctypes
 import functools
 import importlib
 import sys
@@ -91,9 +92,26 @@ def to_device(array, device):
     # Neither library's copy keeps a (C, H, W, N) layout under NCHW axes, so move the memory in
     # its own order and permute the axes back.
     order = sorted(range(array.ndim), key=lambda axis: -abs(array.strides[axis]))
-    packed = array_module(array).ascontiguousarray(array.transpose(order))
+    packed = array.transpose(order).copy(order="C")
     moved = cupy().asnumpy(packed) if target == "cpu" else cupy().asarray(packed)
     return moved.transpose(np.argsort(order).tolist())
+
+
+def reuse_freed_memory():
+    """Ask the C library to keep freed memory for the next array; True if it agreed.
+
+    By default glibc gives every large array back to the system when it is freed and asks for
+    it anew, zeroed page by page, at the next operation. For a training step, which frees and
+    takes the same sizes again and again, that is a large part of the time. The price: the
+    process keeps its peak size. It acts on the whole process, so a program calls it, never the
+    library by itself. Elsewhere than on Linux with glibc it does nothing.
+    """
+    mmap_max, trim_threshold = -4, -1  # M_MMAP_MAX, M_TRIM_THRESHOLD of malloc.h
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return False
+    return bool(mallopt(mmap_max, 0) and mallopt(trim_threshold, 2**31 - 1))
 
 
 class _Random:

@@ -6,6 +6,7 @@ from tinynet import backend
 from tinynet.autograd.tape import Function
 
 DEVICES = ("cpu", "cuda", "cuda:0")
+NUMBERS = (bool, int, float, np.bool_, np.integer, np.floating)
 
 
 def check_dtype(name, dtype):
@@ -96,19 +97,19 @@ class ConversionMethods:
         kind (bool < integer < float); integers meet floats in the floats' dtype.
         NotImplemented for an `other` that is none of these. `floating`: integers become float32.
         """
-        if isinstance(other, bool | int | float | np.generic):
-            other = type(self).constant(
-                backend.array_module(self.array).asarray(other, self._dtype_for(other))
-            )
+        if isinstance(other, NUMBERS):
+            xp = backend.array_module(self.array)
+            # astype, since uint8 + (-1) wraps around as in torch where NumPy refuses the -1
+            other = type(self).constant(xp.asarray(other).astype(self._dtype_for(other)))
         elif backend.is_array(other):
             other = type(self).constant(other)
         elif not isinstance(other, ConversionMethods):
             return NotImplemented
-        a, b = (self.floating(), other.floating()) if floating else (self, other)
+        a, b = self, other
         if a.dtype != b.dtype:
             common = _common_dtype(a.array, b.array)
             a, b = a.to(common), b.to(common)
-        return a, b
+        return (a.floating(), b.floating()) if floating else (a, b)
 
     def _dtype_for(self, number):
         if isinstance(number, bool | np.bool_) or (
@@ -155,17 +156,30 @@ class ConversionMethods:
             )
         return bool(self.array.item())
 
+    def __format__(self, spec):
+        """A tensor of no axes is formatted as its number: f"{loss:.3f}"."""
+        return format(self.item(), spec) if self.ndim == 0 else super().__format__(spec)
+
     def __len__(self):
         if self.ndim == 0:
             raise TypeError("a tensor of 0 axes has no length")
         return self.shape[0]
 
 
+def rank(dtype):
+    """bool < integer < floating, as 0, 1, 2: what decides first when dtypes meet."""
+    return {"b": 0, "i": 1, "u": 1, "f": 2}[dtype.kind]
+
+
+def promote_dtypes(a, b):
+    """The dtype two dtypes meet in: the one of higher rank, within a rank the wider."""
+    if rank(a) == rank(b):
+        return np.promote_types(a, b)
+    return a if rank(a) > rank(b) else b
+
+
 def _common_dtype(a, b):
-    """torch's promotion: the higher kind wins; within a kind a 0-axis tensor gives way."""
-    kinds = ["b" if x.dtype.kind == "b" else "f" if x.dtype.kind == "f" else "i" for x in (a, b)]
-    if kinds[0] != kinds[1]:
-        return a.dtype if "bif".index(kinds[0]) > "bif".index(kinds[1]) else b.dtype
-    if (a.ndim == 0) != (b.ndim == 0):
+    """torch's promotion: as `promote_dtypes`, but within a rank a 0-axis array gives way."""
+    if rank(a.dtype) == rank(b.dtype) and (a.ndim == 0) != (b.ndim == 0):
         return b.dtype if a.ndim == 0 else a.dtype
-    return np.promote_types(a.dtype, b.dtype)
+    return promote_dtypes(a.dtype, b.dtype)

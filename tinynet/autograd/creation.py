@@ -1,9 +1,12 @@
-"""Making tensors: `tensor(data)`, `zeros`, `randn`, ..., by torch's names."""
+"""Making tensors: `tensor(data)`, `zeros`, `randn`, ..., by torch's names.
+
+Without `dtype`, `zeros`, `ones`, `rand` and `randn` give float32.
+"""
 
 import numpy as np
 
 from tinynet import backend
-from tinynet.autograd.conversion import check_dtype
+from tinynet.autograd.conversion import NUMBERS, check_dtype
 from tinynet.autograd.shaping import check_sizes
 from tinynet.autograd.tensor import Tensor
 
@@ -37,43 +40,66 @@ def from_numpy(array):
     return Tensor(array)
 
 
-def full(size, fill_value, requires_grad=False, dtype=np.float32, device=None):
-    shape = check_sizes("full", (size,))
-    return _finish("full", np.full(shape, fill_value), dtype, device, requires_grad)
+def _shape(name, size):
+    """`f(2, 3)` and `f((2, 3))` alike, as a shape."""
+    shape = check_sizes(name, size)
+    if min(shape, default=0) < 0:
+        raise ValueError(f"{name}: sizes must not be negative, got {shape}")
+    return shape
 
 
-def zeros(*size, requires_grad=False, dtype=np.float32, device=None):
-    return _finish(
-        "zeros", np.zeros(check_sizes("zeros", size), dtype), None, device, requires_grad
-    )
+def _dtype(name, dtype):
+    return np.dtype(np.float32) if dtype is None else check_dtype(name, dtype)
 
 
-def ones(*size, requires_grad=False, dtype=np.float32, device=None):
-    return _finish("ones", np.ones(check_sizes("ones", size), dtype), None, device, requires_grad)
+def full(size, fill_value, requires_grad=False, dtype=None, device=None):
+    """`fill_value` everywhere, in its own dtype (float32 for a Python float)."""
+    array = np.broadcast_to(Tensor(fill_value).array, _shape("full", (size,))).copy()
+    return _finish("full", array, dtype, device, requires_grad)
+
+
+def zeros(*size, requires_grad=False, dtype=None, device=None):
+    array = np.zeros(_shape("zeros", size), _dtype("zeros", dtype))
+    return _finish("zeros", array, None, device, requires_grad)
+
+
+def ones(*size, requires_grad=False, dtype=None, device=None):
+    array = np.ones(_shape("ones", size), _dtype("ones", dtype))
+    return _finish("ones", array, None, device, requires_grad)
 
 
 def zeros_like(input):
-    return Tensor(backend.array_module(input.array).zeros_like(input.array))
+    return _like("zeros_like", input)
 
 
 def ones_like(input):
-    return Tensor(backend.array_module(input.array).ones_like(input.array))
+    return _like("ones_like", input)
 
 
-def randn(*size, requires_grad=False, dtype=np.float32, device=None):
+def _like(name, input):
+    if not isinstance(input, Tensor):
+        raise TypeError(f"{name}: expected a Tensor, got {type(input).__name__}")
+    return Tensor(getattr(backend.array_module(input.array), name)(input.array))
+
+
+def randn(*size, requires_grad=False, dtype=None, device=None):
     """Draws from N(0, 1)."""
-    draws = backend.random_generator().standard_normal(check_sizes("randn", size))
-    return _finish("randn", np.asarray(draws), dtype, device, requires_grad)
+    draws = backend.random_generator().standard_normal(_shape("randn", size))
+    return _finish("randn", np.asarray(draws), _dtype("randn", dtype), device, requires_grad)
 
 
-def rand(*size, requires_grad=False, dtype=np.float32, device=None):
+def rand(*size, requires_grad=False, dtype=None, device=None):
     """Draws from [0, 1)."""
-    draws = backend.random_generator().random(check_sizes("rand", size))
-    return _finish("rand", np.asarray(draws), dtype, device, requires_grad)
+    draws = backend.random_generator().random(_shape("rand", size))
+    return _finish("rand", np.asarray(draws), _dtype("rand", dtype), device, requires_grad)
 
 
 def arange(*bounds, requires_grad=False, dtype=None, device=None):
     """`arange(stop)`, `arange(start, stop)`, `arange(start, stop, step)`."""
+    if not 1 <= len(bounds) <= 3 or not all(isinstance(b, NUMBERS) for b in bounds):
+        raise TypeError(f"arange: expected one to three numbers, got {bounds!r}")
+    if len(bounds) == 3 and bounds[2] == 0:
+        raise ValueError("arange: step must not be 0")
     array = np.arange(*bounds)
     if dtype is None and array.dtype == np.float64:
         dtype = np.float32

@@ -1,30 +1,60 @@
-"""Tensor's in-place methods. They are not recorded on the tape, so they are refused on a
-tensor that requires a gradient, unless under `no_grad` or through `.data`."""
+"""Changing a tensor in place.
+
+Arithmetic in place (`x += y`, `x.add_(y)`) is recorded like any op where a gradient is wanted:
+the tensor becomes the op's result (`Tensor.rebind`). The methods that overwrite values
+(`fill_`, `x[i] = y`) are not recorded, and are refused where that would lose a gradient. A
+leaf that requires a gradient changes only inside `no_grad()` or through `.data`, as in torch.
+"""
 
 import numpy as np
 
 from tinynet import backend
+from tinynet.autograd.conversion import rank
 from tinynet.autograd.grad_mode import is_grad_enabled
 
 
 class InPlaceMethods:
-    def _begin(self, name):
-        if self.requires_grad and is_grad_enabled():
+    def _become(self, name, result):
+        """Take the value of `result`, an op on this tensor, keeping shape and dtype."""
+        if self.requires_grad and self.is_leaf and is_grad_enabled():
             raise RuntimeError(
-                f"{name}: a tensor that requires a gradient cannot be changed in place; "
+                f"{name}: a leaf tensor that requires a gradient cannot be changed in place; "
                 "do it inside no_grad() or through .data"
             )
+        if result.shape != self.shape:
+            raise ValueError(
+                f"{name}: the result has shape {result.shape}, "
+                f"which a tensor of shape {self.shape} cannot take in place"
+            )
+        if rank(result.dtype) > rank(self.dtype):
+            raise TypeError(
+                f"{name}: the result is {result.dtype}, which a tensor of {self.dtype} cannot "
+                "hold; convert it first, for example with .float()"
+            )
+        if result.requires_grad:
+            return self.rebind(result.to(self.dtype))
+        return self._write(name, result)
 
     def _write(self, name, value, index=...):
-        self._begin(name)
+        if is_grad_enabled() and self.requires_grad:
+            raise RuntimeError(
+                f"{name}: a tensor that requires a gradient cannot be overwritten; "
+                "do it inside no_grad() or through .data"
+            )
+        if is_grad_enabled() and getattr(value, "requires_grad", False):
+            raise RuntimeError(
+                f"{name}: the value requires a gradient, which overwriting would lose; "
+                "build the result with cat, stack or arithmetic, or pass value.detach()"
+            )
         source = getattr(value, "array", value)
         if backend.is_array(source):
             source = backend.to_device(source, self.device)
         try:
             self.array[index] = source
-        except ValueError:
+        except ValueError as error:
             raise ValueError(
-                f"{name}: a value of shape {np.shape(source)} does not fit {self.shape}"
+                f"{name}: a value of shape {np.shape(source)} cannot be written into "
+                f"a tensor of shape {self.shape} ({error})"
             ) from None
         return self
 
@@ -42,26 +72,36 @@ class InPlaceMethods:
         return self._write("zero_", 0)
 
     def add_(self, other, alpha=1):
-        self._begin("add_")
-        return self._write("add_", (self.detach() + other * alpha).array)
+        return self._become("add_", self + other * alpha)
 
     def sub_(self, other, alpha=1):
-        self._begin("sub_")
-        return self._write("sub_", (self.detach() - other * alpha).array)
+        return self._become("sub_", self - other * alpha)
 
     def mul_(self, other):
-        self._begin("mul_")
-        return self._write("mul_", (self.detach() * other).array)
+        return self._become("mul_", self * other)
 
     def div_(self, other):
-        self._begin("div_")
-        return self._write("div_", (self.detach() / other).array)
+        return self._become("div_", self / other)
 
     def clip_(self, min=None, max=None):
-        self._begin("clip_")
-        return self._write("clip_", self.detach().clip(min, max).array)
+        return self._become("clip_", self.clip(min, max))
 
     clamp_ = clip_
+
+    def __iadd__(self, other):
+        return self._become("+=", self + other)
+
+    def __isub__(self, other):
+        return self._become("-=", self - other)
+
+    def __imul__(self, other):
+        return self._become("*=", self * other)
+
+    def __itruediv__(self, other):
+        return self._become("/=", self / other)
+
+    def __ipow__(self, other):
+        return self._become("**=", self**other)
 
     def normal_(self, mean=0.0, std=1.0):
         """Fill with draws from N(mean, std**2); `manual_seed` makes them repeat."""

@@ -29,20 +29,24 @@ class MatMul(Function):
             raise ValueError(
                 f"MatMul: leading axes {a_batch} and {b_batch} do not broadcast"
             ) from None
-        self.save(a, b)
+        # each side is needed for the gradient of the other only
+        self.save(a if self.needs[1] else None, b if self.needs[0] else None)
         return a @ b
 
     def backward(self, gy):
         a, b = self.saved
-        rows = a[None, :] if a.ndim == 1 else a
-        columns = b[:, None] if b.ndim == 1 else b
-        if a.ndim == 1:
-            gy = gy[..., None, :] if b.ndim > 1 else gy[..., None]
-        if b.ndim == 1:
-            gy = gy[..., None]
+        a_shape, b_shape = self.input_shapes
+        if len(b_shape) == 1:
+            gy = gy[..., None]  # (..., M, 1)
+        if len(a_shape) == 1:
+            gy = gy[..., None, :]  # (..., 1, N)
         ga = gb = None
         if self.needs[0]:
-            ga = unbroadcast(gy @ columns.swapaxes(-1, -2), rows.shape).reshape(a.shape)
+            columns = b[:, None] if b.ndim == 1 else b
+            rows_shape = (1, *a_shape) if len(a_shape) == 1 else a_shape
+            ga = unbroadcast(gy @ columns.swapaxes(-1, -2), rows_shape).reshape(a_shape)
         if self.needs[1]:
-            gb = unbroadcast(rows.swapaxes(-1, -2) @ gy, columns.shape).reshape(b.shape)
+            rows = a[None, :] if a.ndim == 1 else a
+            columns_shape = (*b_shape, 1) if len(b_shape) == 1 else b_shape
+            gb = unbroadcast(rows.swapaxes(-1, -2) @ gy, columns_shape).reshape(b_shape)
         return ga, gb

@@ -5,6 +5,9 @@
 
 from typing import Any, NamedTuple
 
+import numpy as np
+
+from tinynet.autograd.elementwise import Sqrt
 from tinynet.autograd.tape import Function
 from tinynet.backend import array_module
 
@@ -47,7 +50,8 @@ class Sum(_Reduction):
     """y = sum of x over dim;  gx = gy, repeated"""
 
     def forward(self, x):
-        return x.sum(axis=self.axes(x), keepdims=self.keepdim)
+        dtype = x.dtype if x.dtype.kind == "f" else np.int64  # of bools: how many
+        return x.sum(axis=self.axes(x), keepdims=self.keepdim, dtype=dtype)
 
     def backward(self, gy):
         return self.spread(gy, self.input_shapes[0])
@@ -72,22 +76,40 @@ class Mean(_Reduction):
 class Max(_Reduction):
     """y = max of x over dim;  gx = gy shared equally among the elements that attain it
 
-    This is torch's rule for `x.max()` and `x.amax(dim)`. Min is -max(-x).
+    This is torch's rule for `x.max()` and `x.amax(dim)`. A NaN counts as largest.
     """
+
+    method = "max"
 
     def forward(self, x):
         axes = self.axes(x)
         if x.size == 0:
-            raise ValueError(f"Max: a tensor of shape {x.shape} has no largest element")
-        y = x.max(axis=axes, keepdims=self.keepdim)
+            raise ValueError(f"{self.name}: a tensor of shape {x.shape} has no such element")
+        y = getattr(x, self.method)(axis=axes, keepdims=self.keepdim)
         if any(self.needs):
-            self.save(x == self.spread(array_module(x).asarray(y), x.shape))
+            # x != x is true of a NaN only, and where there is one it is y
+            self.save((x == self.spread(array_module(x).asarray(y), x.shape)) | (x != x))
         return y
 
     def backward(self, gy):
         (attains,) = self.saved
         count = attains.sum(axis=self.dim, keepdims=True)
-        return attains * (self.spread(gy, attains.shape) / count)
+        return attains * (self.spread(gy, attains.shape) / count.astype(gy.dtype))
+
+
+class Min(Max):
+    """y = min of x over dim;  gx = gy shared equally among the elements that attain it"""
+
+    method = "min"
+
+
+class Deviation(Sqrt):
+    """y = sqrt(x);  gx = gy / (2 y), but 0 where y = 0: torch's rule for the std of equal values"""
+
+    def backward(self, gy):
+        (y,) = self.saved
+        flat = y == 0
+        return gy * ~flat / (2 * y + flat)
 
 
 class Gather(Function):
@@ -136,14 +158,16 @@ class ReductionMethods:
         return (centred * centred).sum(axes, keepdim) / divisor
 
     def std(self, dim=None, correction=1, keepdim=False):
-        return self.var(dim, correction, keepdim).sqrt()
+        """The square root of `var`; its gradient is 0 where all values are equal."""
+        return Deviation.apply(self.var(dim, correction, keepdim))
 
     def amax(self, dim=None, keepdim=False):
         """The largest element; among equals the gradient is shared."""
         return Max.apply(self, dim=dim, keepdim=keepdim)
 
     def amin(self, dim=None, keepdim=False):
-        return -(-self).amax(dim, keepdim)
+        """The smallest element; among equals the gradient is shared."""
+        return Min.apply(self, dim=dim, keepdim=keepdim)
 
     def max(self, dim=None, keepdim=False):
         """`x.max()`: the largest element. `x.max(dim)`: (values, indices) along one axis, the
@@ -156,11 +180,13 @@ class ReductionMethods:
 
     def _extreme(self, name, dim, keepdim):
         if isinstance(dim, ReductionMethods):
-            return self.maximum(dim) if name == "max" else -(-self).maximum(-dim)
+            return self.maximum(dim) if name == "max" else self.minimum(dim)
         if dim is None:
             return self.amax() if name == "max" else self.amin()
         indices = getattr(self, "arg" + name)(dim, keepdim=True)
-        axis = normalize_dims(name, dim, self.ndim)[0]
+        if self.ndim == 0:
+            return ValuesAndIndices(self, indices)
+        (axis,) = normalize_dims(name, dim, self.ndim)
         values = Gather.apply(self, dim=axis, index=indices.array)
         if not keepdim:
             values, indices = values.squeeze(axis), indices.squeeze(axis)

@@ -1,7 +1,10 @@
 """Ops that move elements and change none, and the Tensor methods that reach them."""
 
+import functools
+
 import numpy as np
 
+from tinynet.autograd.conversion import promote_dtypes
 from tinynet.autograd.reductions import normalize_dims
 from tinynet.autograd.tape import Function, unbroadcast
 from tinynet.backend import array_module
@@ -113,13 +116,15 @@ class Concatenate(Function):
         self.dim = dim
 
     def forward(self, *xs):
-        (self.dim,) = normalize_dims("cat", self.dim, xs[0].ndim) or (None,)
+        if xs[0].ndim == 0:
+            raise ValueError("cat: tensors of 0 axes cannot be joined; use stack")
+        (self.dim,) = normalize_dims("cat", self.dim, xs[0].ndim)
         for x in xs:
             same = x.ndim == xs[0].ndim and all(
                 a == b or i == self.dim
                 for i, (a, b) in enumerate(zip(x.shape, xs[0].shape, strict=True))
             )
-            if not same or self.dim is None:
+            if not same:
                 raise ValueError(
                     f"cat: shapes {xs[0].shape} and {x.shape} may differ in axis {self.dim} only"
                 )
@@ -155,6 +160,8 @@ class ShapeMethods:
         return Permute.apply(self, dims=check_sizes("permute", dims))
 
     def transpose(self, dim0, dim1):
+        if self.ndim == 0:
+            return self.permute()
         (first,) = normalize_dims("transpose", dim0, self.ndim)
         (second,) = normalize_dims("transpose", dim1, self.ndim)
         dims = list(range(self.ndim))
@@ -201,12 +208,29 @@ class ShapeMethods:
 
 def cat(tensors, dim=0):
     """The tensors, alike but for axis `dim`, one after the other along it."""
-    tensors = list(tensors)
-    if not tensors:
-        raise ValueError("cat: expected at least one tensor, got none")
-    return Concatenate.apply(*tensors, dim=dim)
+    tensors = _tensors("cat", tensors)
+    dtype = functools.reduce(promote_dtypes, [tensor.dtype for tensor in tensors])
+    return Concatenate.apply(*[tensor.to(dtype=dtype) for tensor in tensors], dim=dim)
 
 
 def stack(tensors, dim=0):
     """The tensors, all of one shape, side by side along a new axis `dim`."""
+    tensors = _tensors("stack", tensors)
+    for tensor in tensors:
+        if tensor.shape != tensors[0].shape:
+            raise ValueError(
+                f"stack: all tensors must have one shape, got {tensors[0].shape} and {tensor.shape}"
+            )
     return cat([tensor.unsqueeze(dim) for tensor in tensors], dim)
+
+
+def _tensors(name, tensors):
+    tensors = list(tensors)
+    if not tensors:
+        raise ValueError(f"{name}: expected at least one tensor, got none")
+    for position, tensor in enumerate(tensors):
+        if not isinstance(tensor, ShapeMethods):
+            raise TypeError(
+                f"{name}: expected Tensors, got {type(tensor).__name__} at position {position}"
+            )
+    return tensors

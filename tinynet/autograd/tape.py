@@ -117,7 +117,8 @@ def unbroadcast(gy, shape):
 class Step(NamedTuple):
     """One step of backprop: `op`, the gradient `gy` that came in, the gradients `gxs` that go
     to `op.parents` (None where none is wanted). All are plain arrays: read them, do not
-    write into them. What `op` saved is freed when the walk goes on to the next step.
+    write into them, and copy what must outlive the step (a leaf adds later gradients into the
+    array it got first). What `op` saved is freed when the walk goes on to the next step.
     """
 
     op: Function
@@ -152,11 +153,7 @@ def backprop(tensor, gradient=None, retain_graph=False):
     gy = _start_gradient(tensor, gradient)
     order = [] if tensor.grad_fn is None else _sorted(tensor.grad_fn)
     for op in order:
-        if op.freed:
-            raise RuntimeError(
-                f"backprop: the graph was freed by an earlier backward ({op.name} no longer "
-                "holds what it saved); run forward again, or pass retain_graph=True the first time"
-            )
+        _refuse_freed(op)
     return _walk(tensor, gy, order, retain_graph)
 
 
@@ -179,6 +176,14 @@ def _start_gradient(tensor, gradient):
             f"backprop: gradient has shape {gy.shape}, expected the tensor's {tensor.shape}"
         )
     return backend.to_device(gy, tensor.device).astype(tensor.dtype)
+
+
+def _refuse_freed(op):
+    if op.freed:
+        raise RuntimeError(
+            f"backprop: the graph was freed by an earlier backward ({op.name} no longer "
+            "holds what it saved); run forward again, or pass retain_graph=True the first time"
+        )
 
 
 def _sorted(root):
@@ -210,19 +215,17 @@ def _walk(tensor, gy, order, retain_graph):
     # of ours that we may add into (the first contribution may be somebody's view).
     waiting = {id(tensor.grad_fn): (gy, False)}
     del gy
-    for index, op in enumerate(order):
-        order[index] = None  # so that an op dies as soon as its last user lets go of it
+    for op in order:
         if id(op) not in waiting:
             continue  # every path to it carried no gradient
+        _refuse_freed(op)  # by another walk, since this one began
         gy, _ = waiting.pop(id(op))
         gxs = _checked(op, op.backward(gy))
         _hand_out(op, gy, gxs, waiting)
-        step = Step(op, gy, gxs)
-        del gy, gxs  # the big arrays of one step must not outlive it
-        yield step
+        yield Step(op, gy, gxs)
         if not retain_graph:
             op.free()
-        del step
+        del gy, gxs  # big arrays, which the next op's backward has better use for
 
 
 def _checked(op, gxs):
@@ -262,10 +265,11 @@ def _hand_out(op, gy, gxs, waiting):
                 total = total + gx
             waiting[id(parent)] = (total, True)
         else:
-            # A leaf keeps what it gets: never let it share memory with gy or a sibling.
+            # A leaf keeps what it gets and adds into it: its elements must share their memory
+            # neither with one another (a broadcast view) nor with gy nor with a sibling.
             xp = backend.array_module(gx)
             others = [gy, *(other for j, other in enumerate(gxs) if j != i and other is not None)]
-            shared = any(xp.may_share_memory(gx, other) for other in others)
+            shared = 0 in gx.strides or any(xp.may_share_memory(gx, other) for other in others)
             parent.accumulate_grad(gx.copy() if shared else gx)
 
 

@@ -5,13 +5,22 @@ import numpy as np
 from tinynet import backend
 from tinynet.autograd.arithmetic import ArithmeticMethods
 from tinynet.autograd.conversion import ConversionMethods, check_dtype
+from tinynet.autograd.elementwise import ElementwiseMethods
+from tinynet.autograd.grad_mode import is_grad_enabled
 from tinynet.autograd.inplace import InPlaceMethods
 from tinynet.autograd.reductions import ReductionMethods
 from tinynet.autograd.shaping import ShapeMethods
 from tinynet.autograd.tape import Function, backprop, drain
 
 
-class Tensor(ArithmeticMethods, ReductionMethods, ShapeMethods, ConversionMethods, InPlaceMethods):
+class Tensor(
+    ArithmeticMethods,
+    ElementwiseMethods,
+    ReductionMethods,
+    ShapeMethods,
+    ConversionMethods,
+    InPlaceMethods,
+):
     """An n-axis array that can be differentiated.
 
     Args: data: an array (its memory is shared, as by torch.from_numpy), a number or nested
@@ -158,6 +167,10 @@ class Tensor(ArithmeticMethods, ReductionMethods, ShapeMethods, ConversionMethod
     def data(self, value):
         if not isinstance(value, Tensor):
             raise TypeError(f"data must be set to a Tensor, got {type(value).__name__}")
+        if self.requires_grad and value.dtype.kind != "f":
+            raise ValueError(
+                f"data of a tensor that requires a gradient must be floating, got {value.dtype}"
+            )
         self.array = value.array
 
     def clone(self):
@@ -168,15 +181,17 @@ class Tensor(ArithmeticMethods, ReductionMethods, ShapeMethods, ConversionMethod
         """Become `other`, keeping this object: the in-place form of an op.
 
         As in torch, whoever holds this tensor sees the new value, and its gradient flows
-        through the op; the old array is untouched, so ops that saved it stay right.
+        through the op; the old array is untouched, so ops that saved it stay right. Under
+        `no_grad` the value changes and the place in the graph does not.
         """
-        if self.requires_grad and self.is_leaf and other.requires_grad:
+        if self.requires_grad and self.is_leaf and is_grad_enabled():
             raise RuntimeError(
-                "a leaf tensor that requires a gradient cannot be changed in place; "
-                "use the op without inplace=True"
+                "a leaf tensor that requires a gradient cannot be changed in place; use the op "
+                "without inplace=True, or change it inside no_grad() or through .data"
             )
-        self.array, self.grad_fn = other.array, other.grad_fn
-        self._requires_grad = other.requires_grad
+        self.array = other.array
+        if is_grad_enabled():
+            self.grad_fn, self._requires_grad = other.grad_fn, other.requires_grad
         return self
 
 
@@ -184,7 +199,8 @@ Function.tensor_type = Tensor
 
 
 def _array_from_python(data):
-    """Numbers and nested lists (of numbers, arrays or tensors) as an array in torch's dtypes."""
+    """Numbers and nested lists (of numbers, arrays or tensors) as an array in torch's dtypes:
+    float32 for Python's floats, while arrays in a list keep theirs."""
     if isinstance(data, Tensor):
         raise TypeError("Tensor: got a Tensor; use .detach() or .clone()")
     try:
@@ -193,6 +209,9 @@ def _array_from_python(data):
         raise ValueError("Tensor: the nested lists are ragged; rows must be equally long") from None
     if array.dtype.kind not in "fiub":
         raise TypeError(f"Tensor: expected numbers, got {type(data).__name__} {data!r:.60}")
-    if array.dtype == np.float64:
-        return array.astype(np.float32)  # Python's floats: torch's default dtype
+    first = data
+    while isinstance(first, list | tuple) and first:
+        first = first[0]
+    if array.dtype == np.float64 and not hasattr(first, "dtype"):
+        return array.astype(np.float32)
     return array

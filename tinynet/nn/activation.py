@@ -30,7 +30,7 @@ class ReLU6(_Activation):
 
 
 class _AlongDim(Module):
-    def __init__(self, dim):
+    def __init__(self, dim=None):
         super().__init__()
         self.dim = dim
 

@@ -26,6 +26,8 @@ class BatchNorm2d(Module):
         track_running_stats=True,
         device=None,
         dtype=None,
+        *,
+        bias=True,
     ):
         super().__init__()
         self.num_features = count("BatchNorm2d", "num_features", num_features)
@@ -35,8 +37,8 @@ class BatchNorm2d(Module):
             raise ValueError(f"BatchNorm2d: momentum must be None or from 0 to 1, got {momentum}")
         self.eps, self.momentum = eps, momentum
         self.affine, self.track_running_stats = affine, track_running_stats
-        for name in ("weight", "bias"):
-            value = Parameter(np.empty(num_features, np.float32)) if affine else None
+        for name, wanted in (("weight", affine), ("bias", affine and bias)):
+            value = Parameter(np.empty(num_features, np.float32)) if wanted else None
             self.register_parameter(name, value)
         for name, shape, kind in (
             ("running_mean", num_features, np.float32),
@@ -57,23 +59,26 @@ class BatchNorm2d(Module):
 
     def reset_parameters(self):
         self.reset_running_stats()
-        if self.affine:
+        if self.weight is not None:
             init.ones_(self.weight)
+        if self.bias is not None:
             init.zeros_(self.bias)
 
     def forward(self, x):
-        tracking = self.training and self.track_running_stats
-        momentum = 0.0 if self.momentum is None else self.momentum
+        # track_running_stats may have been switched off later: the running ones then stand still
+        tracking = self.training and self.track_running_stats and self.running_mean is not None
+        used = tracking or not self.training
+        momentum = self.momentum
+        if momentum is None:
+            momentum = 1 / (self.num_batches_tracked.item() + 1) if tracking else 0.0
         out = F.batch_norm(
             x,
-            self.running_mean,
-            self.running_var,
+            self.running_mean if used else None,
+            self.running_var if used else None,
             self.weight,
             self.bias,
             training=self.training or self.running_mean is None,
-            momentum=1 / (self.num_batches_tracked.item() + 1)
-            if tracking and self.momentum is None
-            else momentum,
+            momentum=momentum,
             eps=self.eps,
         )
         if tracking:  # only now: a refused batch has changed nothing
@@ -83,5 +88,6 @@ class BatchNorm2d(Module):
     def extra_repr(self):
         return (
             f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, "
-            f"affine={self.affine}, track_running_stats={self.track_running_stats}"
+            f"affine={self.affine}, bias={self.bias is not None}, "
+            f"track_running_stats={self.track_running_stats}"
         )

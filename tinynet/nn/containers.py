@@ -1,5 +1,6 @@
 """Modules that hold modules."""
 
+import itertools
 import operator
 
 from tinynet.nn.module import Module
@@ -30,11 +31,9 @@ class _Indexed(Module):
 
     def __delitem__(self, index):
         keys = list(self._modules)[index] if isinstance(index, slice) else [self._key(index)]
-        kept = [(name, module) for name, module in self._modules.items() if name not in keys]
-        numbered = all(name.isdigit() for name in self._modules)
+        kept = [module for name, module in self._modules.items() if name not in keys]
         self._modules.clear()
-        for position, (name, module) in enumerate(kept):
-            self._modules[str(position) if numbered else name] = module
+        self.extend(kept)  # numbered anew, as in torch
 
     def append(self, module):
         self.add_module(str(len(self)), module)
@@ -45,11 +44,20 @@ class _Indexed(Module):
             self.append(module)
         return self
 
+    __iadd__ = extend
+
     def insert(self, index, module):
+        if not isinstance(module, Module):
+            raise TypeError(f"insert: expected a Module, got {type(module).__name__}")
         modules = [*self._modules.values()]
         modules.insert(index, module)
         self._modules.clear()
         return self.extend(modules)
+
+    def pop(self, index):
+        module = self[index]
+        del self[index]
+        return module
 
 
 class Sequential(_Indexed):
@@ -81,3 +89,12 @@ class ModuleList(_Indexed):
 
     def _slice(self, items):
         return type(self)(module for _, module in items)
+
+    def _child_texts(self):  # equal neighbours share a line: (0-2): 3 x ReLU()
+        texts = []
+        for text, run in itertools.groupby(super()._child_texts(), key=operator.itemgetter(1)):
+            names = [name for name, _ in run]
+            if len(names) > 1:
+                text = f"{len(names)} x {text}"
+            texts.append(("-".join(dict.fromkeys((names[0], names[-1]))), text))
+        return texts

@@ -2,7 +2,7 @@
 
 from tinynet import backend
 from tinynet.autograd import Tensor
-from tinynet.nn.arguments import check_tensor
+from tinynet.nn.arguments import check_tensor, same_dtype
 from tinynet.ops.softmax import SoftmaxCrossEntropy
 
 
@@ -59,8 +59,11 @@ def _check(input, target, weight, reduction, label_smoothing):
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"{name}: label_smoothing must be from 0 to 1, got {label_smoothing}")
     K = input.shape[0] if input.ndim == 1 else input.shape[1]
-    if weight is not None and weight.shape != (K,):
-        raise ValueError(f"{name}: weight must have shape ({K},), got {weight.shape}")
+    if weight is not None:
+        check_tensor(name, "weight", weight)
+        same_dtype(name, input=input, weight=weight)
+        if weight.shape != (K,):
+            raise ValueError(f"{name}: weight must have shape ({K},), got {weight.shape}")
     if target.dtype.kind == "b":
         raise TypeError(f"{name}: target must hold class numbers or probabilities, got bools")
     if target.device != input.device:

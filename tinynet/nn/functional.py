@@ -10,8 +10,9 @@ from tinynet.ops.activation import ReLU, ReLU6
 from tinynet.ops.batchnorm import BatchNorm
 from tinynet.ops.conv import Conv2d
 from tinynet.ops.depthwise import DepthwiseConv2d
+from tinynet.ops.layout import check_images
 from tinynet.ops.linear import Linear
-from tinynet.ops.padding import Pad2d
+from tinynet.ops.padding import Pad
 from tinynet.ops.pooling import AveragePool2d, MaxPool2d, adaptive_averages, window_averages
 from tinynet.ops.softmax import LogSoftmax, Softmax
 from tinynet.ops.window import Window
@@ -78,7 +79,12 @@ def conv_window(kernel, stride, padding, dilation):
 def linear(input, weight, bias=None):
     """y = input weight^T + bias: (..., I) -> (..., O); weight (O, I), bias (O,) or None."""
     check_tensor("linear", "input", input)
+    check_tensor("linear", "weight", weight)
     same_dtype("linear", input=input, weight=weight, bias=bias)
+    if weight.ndim != 2:
+        raise ValueError(f"linear: weight must be (O, I), got shape {weight.shape}")
+    if bias is not None and bias.shape != weight.shape[:1]:
+        raise ValueError(f"linear: bias must have shape {weight.shape[:1]}, got {bias.shape}")
     return Linear.apply(*((input, weight) if bias is None else (input, weight, bias)))
 
 
@@ -93,9 +99,7 @@ def batch_norm(
     eps=1e-5,
 ):
     """Batch normalisation of (N, C, H, W) over N, H, W; the running tensors change in training."""
-    check_tensor("batch_norm", "input", input)
-    if input.ndim != 4:
-        raise ValueError(f"batch_norm: expected (N, C, H, W), got shape {input.shape}")
+    _need_images("batch_norm", input)
     if not training and (running_mean is None or running_var is None):
         raise ValueError("batch_norm: evaluation needs running_mean and running_var, got None")
     C = input.shape[1]
@@ -140,18 +144,16 @@ def relu6(input, inplace=False):
 
 def adaptive_avg_pool2d(input, output_size):
     """Average to `output_size`: an int or (HO, WO), None keeping that axis."""
-    check_tensor("adaptive_avg_pool2d", "input", input)
     _need_images("adaptive_avg_pool2d", input)
     H, W = input.shape[2:]
-    rows, columns = (
-        output_size if isinstance(output_size, tuple | list) else (output_size, output_size)
-    )
-    HO, WO = pair(
-        "adaptive_avg_pool2d",
-        "output_size",
-        (H if rows is None else rows, W if columns is None else columns),
-        least=1,
-    )
+    if not isinstance(output_size, tuple | list):
+        output_size = (output_size, output_size)
+    if len(output_size) == 2:  # None keeps the input's size
+        output_size = [
+            size if wanted is None else wanted
+            for wanted, size in zip(output_size, (H, W), strict=True)
+        ]
+    HO, WO = pair("adaptive_avg_pool2d", "output_size", output_size, least=1)
     return AveragePool2d.apply(
         input,
         row_averages=adaptive_averages(H, HO, input.dtype),
@@ -159,54 +161,74 @@ def adaptive_avg_pool2d(input, output_size):
     )
 
 
-def _pool_window(name, input, kernel_size, stride, padding):
+def _pool_window(name, input, kernel_size, stride, padding, dilation, ceil_mode):
+    """The geometry that torch's pooling arguments describe, and its output size."""
     _need_images(name, input)
     kernel = pair(name, "kernel_size", kernel_size, least=1)
     stride = kernel if stride is None else pair(name, "stride", stride, least=1)
     padding = pair(name, "padding", padding)
-    if any(2 * p > k for p, k in zip(padding, kernel, strict=True)):
-        raise ValueError(f"{name}: padding {padding} must be at most half the kernel size {kernel}")
-    window = Window(kernel, stride, tuple((p, p) for p in padding))
-    window.output_size(name, *input.shape[2:])
-    return window
+    dilation = pair(name, "dilation", dilation, least=1)
+    sides = []
+    for size, k, d, s, p in zip(input.shape[2:], kernel, dilation, stride, padding, strict=True):
+        span = d * (k - 1) + 1
+        if 2 * p > span:
+            raise ValueError(
+                f"{name}: padding {padding} must be at most half the kernel size {kernel}"
+            )
+        beyond = 0  # pixels by which the last window may reach beyond the padding
+        if ceil_mode:
+            start = -(-(size + 2 * p - span) // s) * s  # of the last window, in the padded picture
+            if start >= size + p:  # windows that begin in the far padding do not count
+                start -= s
+            beyond = max(start + span - (size + 2 * p), 0)
+        sides.append((p, p + beyond))
+    window = Window(kernel, stride, tuple(sides), dilation)
+    return window, window.output_size(name, *input.shape[2:])
 
 
-def avg_pool2d(input, kernel_size, stride=None, padding=0, count_include_pad=True):
-    """Average over windows; stride defaults to the kernel size."""
-    check_tensor("avg_pool2d", "input", input)
-    window = _pool_window("avg_pool2d", input, kernel_size, stride, padding)
+def avg_pool2d(input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True):
+    """Average over windows; stride defaults to the kernel size.
+
+    ceil_mode: a last window may reach beyond the border. count_include_pad: the zeros of the
+    padding count.
+    """
+    window, out_size = _pool_window("avg_pool2d", input, kernel_size, stride, padding, 1, ceil_mode)
     averages = [
-        window_averages(size, k, s, p, count_include_pad, input.dtype)
-        for size, k, s, (p, _) in zip(
-            input.shape[2:], window.kernel, window.stride, window.padding, strict=True
+        window_averages(size, out, k, s, p, count_include_pad, input.dtype)
+        for size, out, k, s, (p, _) in zip(
+            input.shape[2:], out_size, window.kernel, window.stride, window.padding, strict=True
         )
     ]
     return AveragePool2d.apply(input, row_averages=averages[0], column_averages=averages[1])
 
 
-def max_pool2d(input, kernel_size, stride=None, padding=0):
-    """The largest value of each window; stride defaults to the kernel size."""
-    check_tensor("max_pool2d", "input", input)
-    window = _pool_window("max_pool2d", input, kernel_size, stride, padding)
+def max_pool2d(input, kernel_size, stride=None, padding=0, dilation=1, *, ceil_mode=False):
+    """The largest value of each window; stride defaults to the kernel size.
+
+    ceil_mode: a last window may reach beyond the border.
+    """
+    window, _ = _pool_window("max_pool2d", input, kernel_size, stride, padding, dilation, ceil_mode)
     return MaxPool2d.apply(input, window=window)
 
 
-def pad(input, pad, mode="constant", value=0.0):
-    """A border of `value` around (N, C, H, W); pad = (left, right, top, bottom), or the first two.
+def pad(input, pad, mode="constant", value=None):
+    """A border of `value` (by default 0) around the last axes.
 
-    Negative numbers (cropping) and other modes are not supported.
+    pad = (left, right, top, bottom, ...): the last axis first, two numbers an axis, from 0 up.
+    Modes other than 'constant' are not supported.
     """
     check_tensor("pad", "input", input)
-    _need_images("pad", input)
     if mode != "constant":
         raise ValueError(f"pad: mode must be 'constant', got {mode!r}")
-    sides = tuple(pad)
-    if len(sides) not in (2, 4) or any(not isinstance(p, int) or p < 0 for p in sides):
+    pad = tuple(pad) if isinstance(pad, tuple | list) else (pad,)
+    whole = all(hasattr(p, "__index__") and p >= 0 for p in pad)
+    if len(pad) % 2 or len(pad) > 2 * input.ndim or not whole:
         raise ValueError(
-            f"pad: expected (left, right) or (left, right, top, bottom) from 0 up, got {pad!r}"
+            f"pad: expected (left, right) or (left, right, top, bottom) and so on, "
+            f"from 0 up, for an input of shape {input.shape}, got {pad!r}"
         )
-    left, right, top, bottom = sides if len(sides) == 4 else (*sides, 0, 0)
-    return Pad2d.apply(input, padding=((top, bottom), (left, right)), value=value)
+    sides = tuple(zip(pad[-2::-2], pad[::-2], strict=True))
+    return Pad.apply(input, sides=sides, value=0 if value is None else value)
 
 
 def dropout(input, p=0.5, training=True, inplace=False):
@@ -222,18 +244,22 @@ def dropout(input, p=0.5, training=True, inplace=False):
     return input.rebind(y) if inplace else y
 
 
-def softmax(input, dim):
-    """exp(x) over its sum along `dim`."""
-    return Softmax.apply(input.floating(), dim=_one_dim("softmax", input, dim))
+def softmax(input, dim=None):
+    """exp(x) over its sum along `dim`; None is torch's old choice: 0 of 1 or 3 axes, else 1."""
+    dim = _one_dim("softmax", input, dim)
+    return Softmax.apply(input.floating(), dim=dim)
 
 
-def log_softmax(input, dim):
-    """log(softmax(x)) along `dim`, computed stably."""
-    return LogSoftmax.apply(input.floating(), dim=_one_dim("log_softmax", input, dim))
+def log_softmax(input, dim=None):
+    """log(softmax(x)) along `dim`, computed stably; None as for `softmax`."""
+    dim = _one_dim("log_softmax", input, dim)
+    return LogSoftmax.apply(input.floating(), dim=dim)
 
 
 def _one_dim(name, input, dim):
     check_tensor(name, "input", input)
+    if dim is None:
+        dim = 0 if input.ndim in (0, 1, 3) else 1
     if not isinstance(dim, int) or not -max(input.ndim, 1) <= dim < max(input.ndim, 1):
         raise ValueError(
             f"{name}: dim must be an axis of a tensor of shape {input.shape}, got {dim!r}"
@@ -242,5 +268,6 @@ def _one_dim(name, input, dim):
 
 
 def _need_images(name, input):
-    if input.ndim != 4:
-        raise ValueError(f"{name}: expected (N, C, H, W), got shape {input.shape}")
+    check_tensor(name, "input", input)
+    check_images(name, input)
+    same_dtype(name, input=input)

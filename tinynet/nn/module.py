@@ -31,30 +31,25 @@ class Module(StateMethods):
     # registering
 
     def __setattr__(self, name, value):
-        tables = [self.__dict__.get(key) for key in ("_parameters", "_modules", "_buffers")]
-        if None in tables:
-            raise AttributeError(
-                f"{type(self).__name__}: call super().__init__() before assigning {name!r}"
-            )
-        parameters, modules, buffers = tables
+        if "_modules" not in self.__dict__ and not isinstance(value, Parameter | Module):
+            object.__setattr__(self, name, value)  # torch allows it before super().__init__()
+            return
+        parameters, modules, buffers = tables = self._parameters, self._modules, self._buffers
         if isinstance(value, Parameter):
             table = parameters
-        elif isinstance(value, Module):
-            table = modules
-        elif name in buffers and (value is None or isinstance(value, Tensor)):
-            table = buffers
-        elif name in parameters:
-            if value is not None:
-                raise TypeError(
-                    f"{type(self).__name__}.{name} is a parameter: "
-                    f"expected a Parameter or None, got {type(value).__name__}"
-                )
-            table = parameters
-        elif name in modules and value is None:
+        elif isinstance(value, Module) and name not in parameters:
             table = modules
         else:
-            object.__setattr__(self, name, value)
-            return
+            table = next((table for table in tables if name in table), None)
+            if table is None:
+                object.__setattr__(self, name, value)
+                return
+            if value is not None and not (table is buffers and isinstance(value, Tensor)):
+                kind = {id(parameters): "Parameter", id(modules): "Module"}.get(id(table), "Tensor")
+                raise TypeError(
+                    f"{type(self).__name__}.{name} is a registered {kind}: "
+                    f"expected a {kind} or None, got {type(value).__name__}"
+                )
         self.__dict__.pop(name, None)
         for other in tables:
             if other is not table:
@@ -62,8 +57,9 @@ class Module(StateMethods):
         table[name] = value
 
     def __getattr__(self, name):  # reached only when ordinary lookup found nothing
-        for key in ("_parameters", "_buffers", "_modules"):
-            table = self.__dict__.get(key, {})
+        if "_modules" not in self.__dict__:
+            raise AttributeError(f"{type(self).__name__}: call super().__init__() first")
+        for table in (self._parameters, self._buffers, self._modules):
             if name in table:
                 return table[name]
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
@@ -104,8 +100,7 @@ class Module(StateMethods):
                 f"got {type(tensor).__name__}"
             )
         self._buffers[name] = tensor
-        if not persistent:
-            self._transient.add(name)
+        (self._transient.discard if persistent else self._transient.add)(name)
 
     def add_module(self, name, module):
         self._check_name("add_module", name)
@@ -147,8 +142,11 @@ class Module(StateMethods):
     def children(self):
         return (module for _, module in self.named_children())
 
-    def named_modules(self, prefix="", memo=None):
-        """(dotted name, module) for this module (named `prefix`) and all below it."""
+    def named_modules(self, memo=None, prefix=""):
+        """(dotted name, module) for this module (named `prefix`) and all below it.
+
+        memo: the ids of the modules to leave out.
+        """
         memo = set() if memo is None else memo
         if id(self) in memo:
             return
@@ -156,15 +154,15 @@ class Module(StateMethods):
         yield prefix, self
         for name, module in self._modules.items():
             if module is not None:
-                yield from module.named_modules(f"{prefix}.{name}" if prefix else name, memo)
+                yield from module.named_modules(memo, f"{prefix}.{name}" if prefix else name)
 
     def modules(self):
         return (module for _, module in self.named_modules())
 
     def _named_tensors(self, table, prefix, recurse):
         seen = set()
-        for path, module in self.named_modules(prefix) if recurse else [(prefix, self)]:
-            for name, tensor in module.__dict__[table].items():
+        for path, module in self.named_modules(prefix=prefix) if recurse else [(prefix, self)]:
+            for name, tensor in getattr(module, table).items():
                 if tensor is not None and id(tensor) not in seen:
                     seen.add(id(tensor))
                     yield (f"{path}.{name}" if path else name), tensor
@@ -202,8 +200,9 @@ class Module(StateMethods):
     def train(self, mode=True):
         if not isinstance(mode, bool):
             raise TypeError(f"train: mode must be True or False, got {mode!r}")
-        for module in self.modules():
-            module.training = mode
+        self.training = mode
+        for child in self.children():  # not modules(): a child may define train() itself
+            child.train(mode)
         return self
 
     def eval(self):
@@ -267,14 +266,16 @@ class Module(StateMethods):
         return ""
 
     def __repr__(self):
-        lines = [
-            f"({name}): " + repr(module).replace("\n", "\n  ")
-            for name, module in self._modules.items()
-        ]
         extra = self.extra_repr()
-        if not lines:
+        if "\n" not in extra and not self._modules:
             return f"{type(self).__name__}({extra})"
-        return f"{type(self).__name__}({extra}\n  " + "\n  ".join(lines) + "\n)"
+        lines = extra.split("\n") if extra else []
+        for name, text in self._child_texts():
+            lines.append(f"({name}): " + text.replace("\n", "\n  "))
+        return f"{type(self).__name__}(\n  " + "\n  ".join(lines) + "\n)"
+
+    def _child_texts(self):
+        return [(name, repr(module)) for name, module in self._modules.items()]
 
 
 class HookHandle:

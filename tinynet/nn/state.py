@@ -52,12 +52,17 @@ class StateMethods:
                 f"got {type(state_dict).__name__}"
             )
         own = dict(self._own_state())
-        missing = [name for name in own if name not in state_dict]
+        # As in torch, a state from before BatchNorm counted its batches is complete without.
+        missing = [
+            name
+            for name in own
+            if name not in state_dict and not name.endswith("num_batches_tracked")
+        ]
         unexpected = [name for name in state_dict if name not in own]
         arrays, misfits = {}, []
         for name in own:
             if name in state_dict:
-                arrays[name] = _as_array(state_dict[name])
+                arrays[name] = _as_array(name, state_dict[name])
                 if arrays[name].shape != own[name].shape:
                     misfits.append(f"{name} {arrays[name].shape} for {own[name].shape}")
         problems = []
@@ -78,11 +83,16 @@ class StateMethods:
         return LoadResult(missing, unexpected)
 
 
-def _as_array(value):
+def _as_array(name, value):
     """A Tensor, an array of either library, or another library's CPU tensor, as an array."""
     if isinstance(value, Tensor):
         return value.array
-    return value if backend.is_array(value) else np.asarray(value)
+    if hasattr(value, "detach"):  # torch refuses to convert a parameter otherwise
+        value = value.detach()
+    array = value if backend.is_array(value) else np.asarray(value)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"load_state_dict: {name} holds no numbers but {type(value).__name__}")
+    return array
 
 
 def _some(names, most=6):

@@ -21,7 +21,7 @@ def im2col(x, window, out_size):
     columns = array_module(x).empty((C, *window.kernel, *out_size, N), dtype=x.dtype)
     for i, j in window.taps():
         columns[:, i, j] = window.tap(padded, i, j, out_size)
-    return columns.reshape(-1, out_size[0] * out_size[1] * N)
+    return columns.reshape(C * len(window.taps()), -1)  # -1 not first: N may be 0
 
 
 def col2im(columns, x_shape, window, out_size):
@@ -83,7 +83,8 @@ class Conv2d(Function):
             gX = weight.reshape(G, gY.shape[1], -1).swapaxes(1, 2) @ gY  # (G, K, P)
             gx = batch_first(col2im(gX, (C, H, W, N), self.window, self.out_size))
         if self.needs[1]:
-            columns = im2col(x, self.window, self.out_size).reshape(G, -1, gY.shape[2])
+            columns = im2col(x, self.window, self.out_size)
+            columns = columns.reshape(G, len(columns) // G, -1)
             gw = (gY @ columns.swapaxes(1, 2)).reshape(self.input_shapes[1])
         if len(self.needs) == 3 and self.needs[2]:
             gb = gy.reshape(gy.shape[0], -1).sum(axis=1)

@@ -1,22 +1,31 @@
-"""Constant padding around a picture."""
+"""Constant padding."""
 
 from tinynet.autograd.tape import Function
-from tinynet.ops.layout import batch_first, channels_first, check_images
-from tinynet.ops.window import Window
+from tinynet.backend import array_module
+from tinynet.ops.layout import batch_first
 
 
-class Pad2d(Function):
+class Pad(Function):
     """y = x inside a border of `value`;  gx = gy without the border
 
-    Args: x (N, C, H, W); padding ((top, bottom), (left, right)), not negative.
+    Args: sides: (before, after) for each of the last axes, not negative.
     """
 
-    def __init__(self, padding, value=0.0):
-        self.window, self.value = Window(kernel=(1, 1), padding=padding), value
+    def __init__(self, sides, value=0.0):
+        self.sides, self.value = sides, value
 
     def forward(self, x):
-        check_images("Pad2d", x)
-        return batch_first(self.window.pad(channels_first(x), self.value))
+        first = x.ndim - len(self.sides)
+        sides = ((0, 0),) * first + self.sides
+        shape = [a + size + b for size, (a, b) in zip(x.shape, sides, strict=True)]
+        self.inside = tuple(slice(a, a + size) for size, (a, _) in zip(x.shape, sides, strict=True))
+        full = array_module(x).full
+        if x.ndim == 4:  # pictures: in the engine's own layout
+            y = batch_first(full(shape[1:] + shape[:1], self.value, x.dtype))
+        else:
+            y = full(shape, self.value, x.dtype)
+        y[self.inside] = x
+        return y
 
     def backward(self, gy):
-        return batch_first(self.window.unpad(channels_first(gy)))
+        return gy[self.inside]

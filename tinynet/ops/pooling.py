@@ -17,17 +17,18 @@ def adaptive_averages(size, out_size, dtype):
     return averages
 
 
-def window_averages(size, kernel, stride, padding, count_padding, dtype):
+def window_averages(size, out_size, kernel, stride, padding, count_padding, dtype):
     """(out_size, size): row o averages the window of `kernel` pixels from o*stride - padding on.
 
-    The zeros of the padding count in the divisor, or not (`count_padding`).
+    The zeros of the padding count in the divisor, or not (`count_padding`). A last window that
+    reaches beyond the padding ends with it.
     """
-    out_size = (size + 2 * padding - kernel) // stride + 1
     averages = np.zeros((out_size, size), dtype)
     for o in range(out_size):
         start = o * stride - padding
-        first, last = max(start, 0), min(start + kernel, size)
-        averages[o, first:last] = 1 / (kernel if count_padding else last - first)
+        stop = min(start + kernel, size + padding)
+        first, last = max(start, 0), min(stop, size)
+        averages[o, first:last] = 1 / (stop - start if count_padding else last - first)
     return averages
 
 

@@ -87,4 +87,8 @@ class SoftmaxCrossEntropy(Function):
 
     def backward(self, gy):
         log_p, q = self.saved
-        return (array_module(gy).exp(log_p) * q.sum(axis=1, keepdims=True) - q) * gy[:, None]
+        xp = array_module(gy)
+        total = q.sum(axis=1)
+        # a row that counts as nothing gets 0 even from the mean over no rows, where gy is infinite
+        gy = xp.where(total == 0, 0, gy)
+        return (xp.exp(log_p) * total[:, None] - q) * gy[:, None]

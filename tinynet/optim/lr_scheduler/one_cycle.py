@@ -59,8 +59,7 @@ class OneCycleLR(LRScheduler):
         self._anneal_func_type = anneal_strategy
         self._schedule_phases = _phases(self.total_steps, pct_start, three_phase)
         self.cycle_momentum = cycle_momentum
-        self.use_beta1 = "betas" in optimizer.defaults
-        if cycle_momentum and not self.use_beta1 and "momentum" not in optimizer.defaults:
+        if cycle_momentum and not optimizer.defaults.keys() & {"momentum", "betas"}:
             raise ValueError(
                 f"OneCycleLR: cycle_momentum=True needs an optimizer with momentum or betas, got "
                 f"{type(optimizer).__name__}; set cycle_momentum=False"
@@ -101,7 +100,7 @@ class OneCycleLR(LRScheduler):
                 momentum = self._anneal(
                     group[phase["start_momentum"]], group[phase["end_momentum"]], done
                 )
-                if self.use_beta1:
+                if "betas" in group:
                     group["betas"] = (momentum, *group["betas"][1:])
                 else:
                     group["momentum"] = momentum

@@ -1,0 +1,286 @@
+"""MobileNetV1: the network as a table, the class built from it, and a command line.
+
+    python mobilenet.py summary --width 1.0 --resolution 224
+    python mobilenet.py table
+
+Howard et al., "MobileNets: Efficient Convolutional Neural Networks for Mobile Vision
+Applications", arXiv 1704.04861. Table 1 there prints stride 2 on the last depthwise layer; the
+sizes it prints beside it need stride 1, which is what stands here.
+"""
+
+import argparse
+
+import numpy as np
+
+import tinynet.nn as nn
+import tinynet.nn.functional as F
+from tinynet.summary import align, summary
+
+STEM_CHANNELS = 32
+
+# The separable blocks of Table 1, in order: (stride of the depthwise layer, output channels).
+BLOCKS = (
+    *((1, 64), (2, 128), (1, 128), (2, 256), (1, 256), (2, 512)),
+    *((1, 512),) * 5,
+    *((2, 1024), (1, 1024)),
+)
+SHALLOW_BLOCKS = BLOCKS[:6] + BLOCKS[11:]  # section 4.1: without the five 14x14x512 blocks
+
+# The same blocks with the strides of the usual CIFAR network that ends on a 4x4 map.
+CIFAR_4X4_BLOCKS = tuple(
+    (stride, channels)
+    for stride, (_, channels) in zip((1, 1, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1), BLOCKS, strict=True)
+)
+
+# The named networks: options of MobileNetV1 that differ from the paper's.
+NETWORKS = {
+    "paper": {},
+    "shallow": {"blocks": SHALLOW_BLOCKS},
+    "full-convolution": {"separable": False},
+    "cifar-4x4": {"blocks": CIFAR_4X4_BLOCKS, "stem_stride": 1},
+    "cifar-2x2": {"stem_stride": 1},
+    # Twelve blocks (four of 512 to 512), each with an extra pointwise layer that narrows to
+    # 0.9997 of the channels, a bottleneck ratio; Glorot weights. Meant for width 0.1.
+    "bottleneck": {
+        "blocks": BLOCKS[:10] + BLOCKS[11:],
+        "bottleneck": 0.9997,
+        "initial_weights": "glorot",
+    },
+    # The paper's network with ReLU, in four widths, for STL-10 resized to 224x224.
+    "stl10": {"activation": "relu", "widths": (0.25, 0.5, 0.75, 1.0)},
+    # Padding and epsilon of the TensorFlow models, for weights that were trained there.
+    "tensorflow": {"padding": "same", "bn_eps": 1e-3},
+}
+DEFAULT_WIDTHS = {"bottleneck": 0.1}
+
+
+class SameConv2d(nn.Conv2d):
+    """Convolution with TensorFlow's SAME padding: output size ceil(size / stride).
+
+    The padding follows from the input's size, and where it is odd the extra zero goes to the
+    bottom and right: a stride-2 3x3 window on an even size pads (0, 1), not (1, 1).
+    """
+
+    def forward(self, x):
+        sides = []
+        for size, k, s in zip(
+            x.shape[:1:-1], self.kernel_size[::-1], self.stride[::-1], strict=True
+        ):
+            total = max((-(-size // s) - 1) * s + k - size, 0)
+            sides += [total // 2, total - total // 2]  # F.pad wants left, right, top, bottom
+        return super().forward(F.pad(x, sides))
+
+
+class MobileNetV1(nn.Module):
+    """(N, 3, H, W) pictures -> (N, num_classes) logits.
+
+    Args:
+        num_classes: outputs of the last layer.
+        width: the width multiplier alpha of section 3.3: every layer has round(alpha * c)
+            channels, at least one.
+        blocks: (stride, channels) of each block. stem_stride: of the first convolution.
+        activation: "relu6" or "relu".
+        separable: False replaces each block by one full 3x3 convolution (section 4.1).
+        bottleneck: None, or the ratio of an extra pointwise layer between the depthwise and the
+            last pointwise one.
+        padding: "symmetric" (1 on every side, as torch) or "same" (as TensorFlow).
+        bn_eps: BatchNorm's epsilon. dropout: probability before the last layer.
+        initial_weights: "default" (torch's) or "glorot".
+        widths: None, or the only widths allowed.
+
+    Raises ValueError for a width that is not positive or not allowed, or an unknown option.
+    """
+
+    def __init__(
+        self,
+        num_classes=1000,
+        width=1.0,
+        *,
+        blocks=BLOCKS,
+        stem_stride=2,
+        activation="relu6",
+        separable=True,
+        bottleneck=None,
+        padding="symmetric",
+        bn_eps=1e-5,
+        dropout=0.0,
+        initial_weights="default",
+        widths=None,
+    ):
+        super().__init__()
+        self._check(width, widths, activation, padding, initial_weights)
+        self._activation = {"relu": nn.ReLU, "relu6": nn.ReLU6}[activation]
+        self._padding, self._bn_eps = padding, bn_eps
+
+        def scaled(channels):
+            return max(1, round(width * channels))
+
+        channels = scaled(STEM_CHANNELS)
+        self.stem = self._unit(3, channels, kernel=3, stride=stem_stride)
+        layers = []
+        for stride, out_channels in blocks:
+            layers.append(
+                self._block(channels, scaled(out_channels), stride, separable, bottleneck)
+            )
+            channels = scaled(out_channels)
+        self.blocks = nn.Sequential(*layers)
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Linear(channels, num_classes)
+        if initial_weights == "glorot":
+            for module in self.modules():
+                if isinstance(module, nn.Conv2d | nn.Linear):
+                    nn.init.xavier_uniform_(module.weight)
+            nn.init.zeros_(self.classifier.bias)
+
+    @staticmethod
+    def _check(width, widths, activation, padding, initial_weights):
+        if isinstance(width, bool) or not isinstance(width, int | float) or not 0 < width <= 100:
+            raise ValueError(f"MobileNetV1: width must be a positive number, got {width!r}")
+        if widths is not None and width not in widths:
+            allowed = ", ".join(map(str, widths))
+            raise ValueError(f"MobileNetV1: width must be one of {allowed}, got {width}")
+        for name, value, known in (
+            ("activation", activation, ("relu", "relu6")),
+            ("padding", padding, ("symmetric", "same")),
+            ("initial_weights", initial_weights, ("default", "glorot")),
+        ):
+            if value not in known:
+                raise ValueError(f"MobileNetV1: {name} must be one of {known}, got {value!r}")
+
+    def _unit(self, in_channels, out_channels, kernel, stride=1, groups=1):
+        """Convolution - BatchNorm - activation: what every layer of the network is made of."""
+        same = self._padding == "same"
+        conv = (SameConv2d if same else nn.Conv2d)(
+            in_channels,
+            out_channels,
+            kernel,
+            stride=stride,
+            padding=0 if same else kernel // 2,
+            groups=groups,
+            bias=False,
+        )
+        return nn.Sequential(
+            conv, nn.BatchNorm2d(out_channels, eps=self._bn_eps), self._activation()
+        )
+
+    def _block(self, in_channels, out_channels, stride, separable, bottleneck):
+        """Section 3.1: a depthwise 3x3 filters, a pointwise 1x1 combines."""
+        if not separable:
+            return self._unit(in_channels, out_channels, kernel=3, stride=stride)
+        block = nn.Sequential()
+        block.add_module(
+            "depthwise",
+            self._unit(in_channels, in_channels, kernel=3, stride=stride, groups=in_channels),
+        )
+        if bottleneck is not None:
+            narrow = max(1, round(bottleneck * in_channels))
+            block.add_module("bottleneck", self._unit(in_channels, narrow, kernel=1))
+            in_channels = narrow
+        block.add_module("pointwise", self._unit(in_channels, out_channels, kernel=1))
+        return block
+
+    def forward(self, x):
+        x = self.blocks(self.stem(x))
+        x = self.pool(x).flatten(1)
+        return self.classifier(self.dropout(x))
+
+
+def build(network="paper", num_classes=1000, width=None, **options):
+    """The network of that name in NETWORKS; `options` override its own."""
+    if network not in NETWORKS:
+        raise ValueError(f"build: network must be one of {', '.join(NETWORKS)}, got {network!r}")
+    width = DEFAULT_WIDTHS.get(network, 1.0) if width is None else width
+    return MobileNetV1(num_classes, width, **{**NETWORKS[network], **options})
+
+
+def decay_groups(model, weight_decay):
+    """The parameters as two optimiser groups: with weight decay, and without.
+
+    Without: depthwise filters, which have few parameters and want "very little or no weight
+    decay" (section 3.2), and everything of one axis (BatchNorm, biases).
+    """
+    spared = {
+        id(module.weight)
+        for module in model.modules()
+        if isinstance(module, nn.Conv2d) and module.groups == module.in_channels > 1
+    }
+    groups = {True: [], False: []}
+    for parameter in model.parameters():
+        groups[parameter.ndim > 1 and id(parameter) not in spared].append(parameter)
+    return [
+        {"params": groups[True], "weight_decay": weight_decay},
+        {"params": groups[False], "weight_decay": 0.0},
+    ]
+
+
+def keras_state(weights):
+    """The weights of Keras's MobileNet as a state_dict of MobileNetV1.
+
+    Args: weights: a mapping of Keras's names ("conv_dw_1/depthwise_kernel") to arrays, such as
+    an open .npz file. Kernels stand there as (KH, KW, I, O), depthwise ones as (KH, KW, C, 1).
+    Load the result into build("tensorflow", width=..., num_classes=1000).
+    """
+    state = {}
+
+    def unit(prefix, name, depthwise=False):
+        kernel = weights[f"{name}/depthwise_kernel" if depthwise else f"{name}/kernel"]
+        axes = (2, 3, 0, 1) if depthwise else (3, 2, 0, 1)
+        state[f"{prefix}.0.weight"] = np.transpose(kernel, axes)
+        for ours, theirs in (
+            ("weight", "gamma"),
+            ("bias", "beta"),
+            ("running_mean", "moving_mean"),
+            ("running_var", "moving_variance"),
+        ):
+            state[f"{prefix}.1.{ours}"] = weights[f"{name}_bn/{theirs}"]
+        state[f"{prefix}.1.num_batches_tracked"] = np.asarray(0)
+
+    try:
+        unit("stem", "conv1")
+        for i in range(len(BLOCKS)):
+            unit(f"blocks.{i}.depthwise", f"conv_dw_{i + 1}", depthwise=True)
+            unit(f"blocks.{i}.pointwise", f"conv_pw_{i + 1}")
+        state["classifier.weight"] = weights["conv_preds/kernel"][0, 0].T
+        state["classifier.bias"] = weights["conv_preds/bias"]
+    except KeyError as error:
+        raise ValueError(
+            f"keras_state: the weights lack {error}; expected those of Keras's MobileNet"
+        ) from None
+    return state
+
+
+def paper_table():
+    """The sixteen models of the paper, width by resolution: multiply-adds and parameters."""
+    sizes = (224, 192, 160, 128)
+    lines = [("width", *(f"mult-adds at {size}" for size in sizes), "parameters")]
+    for width in (1.0, 0.75, 0.5, 0.25):
+        model = MobileNetV1(1000, width)
+        costs = [summary(model, (3, size, size)) for size in sizes]
+        counts = [f"{cost.mult_adds:,}" for cost in costs]
+        lines.append((str(width), *counts, f"{costs[0].parameters:,}"))
+    return align(lines, rules=(1,), right_from=1)
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    one = commands.add_parser("summary", help="every layer of one network, with its cost")
+    one.add_argument("--network", default="paper", choices=NETWORKS, help="default: paper")
+    one.add_argument("--width", type=float, help="width multiplier; default 1.0 (bottleneck: 0.1)")
+    one.add_argument("--resolution", type=int, default=224, help="picture size; default 224")
+    one.add_argument("--classes", type=int, default=1000, help="outputs; default 1000")
+    commands.add_parser("table", help="the sixteen models of the paper: multiply-adds, parameters")
+    options = parser.parse_args(arguments)
+    if options.command == "table":
+        print(paper_table())
+        return
+    try:
+        model = build(options.network, options.classes, options.width)
+        print(summary(model, (3, options.resolution, options.resolution)))
+    except (ValueError, TypeError) as error:
+        parser.error(str(error))
+
+
+if __name__ == "__main__":
+    main()

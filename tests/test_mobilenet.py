@@ -1,0 +1,346 @@
+"""MobileNetV1 against the paper's totals, and against a network of the same table in torch."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as TF
+from helpers import assert_same, channel_major
+
+import mobilenet
+import tinynet as tn
+from tinynet.summary import summary
+
+# Exact multiply-adds at 224, 192, 160 and 128, and parameters, for each width.
+PAPER = {
+    1.0: (568_740_352, 418_121_728, 290_675_200, 186_400_768, 4_231_976),
+    0.75: (325_400_448, 239_273_472, 166_396_800, 106_770_432, 2_585_560),
+    0.5: (149_497_088, 109_970_432, 76_524_800, 49_160_192, 1_331_592),
+    0.25: (41_030_272, 30_212_608, 21_059_200, 13_570_048, 470_072),
+}
+
+
+def cost(network, resolution, num_classes=1000, width=None):
+    found = summary(mobilenet.build(network, num_classes, width), (3, resolution, resolution))
+    return found.mult_adds, found.parameters
+
+
+@pytest.mark.parametrize("width", PAPER)
+@pytest.mark.parametrize("resolution", (224, 192, 160, 128))
+def test_costs_of_the_sixteen_models_of_the_paper(width, resolution):
+    expected = PAPER[width][(224, 192, 160, 128).index(resolution)], PAPER[width][4]
+    assert cost("paper", resolution, width=width) == expected
+
+
+def test_costs_of_the_variants():
+    assert cost("full-convolution", 224) == (4_867_293_184, 29_294_088)  # 4,867.3 M and 29.29 M
+    assert cost("shallow", 224) == (307_323_392, 2_887_976)  # 307.3 M and 2.89 M
+    assert cost("cifar-2x2", 32, 100) == (46_446_592, 3_309_476)  # 46.45 M and 3.3 M
+    for width, mult_adds, parameters in (
+        (1.0, 175.65, 3.31),
+        (0.75, 99.89, 1.89),
+        (0.5, 45.36, 0.87),
+        (0.25, 12.06, 0.24),
+    ):
+        found = cost("cifar-4x4", 32, 100, width)
+        assert (round(found[0] / 1e6, 2), round(found[1] / 1e6, 2)) == (mult_adds, parameters)
+    assert cost("stl10", 224, 10)[1] == 3_217_226
+    assert cost("stl10", 224, 10, 0.75)[1] == 1_824_250
+
+
+@pytest.mark.parametrize(
+    ("network", "size"), [("cifar-4x4", 4), ("cifar-2x2", 2), ("paper", 1), ("bottleneck", 1)]
+)
+def test_final_map(network, size):
+    rows = summary(mobilenet.build(network, 100, 0.1), (3, 32, 32)).rows
+    last = [row for row in rows if row.kind in ("pointwise", "depthwise")][-1]
+    assert last.output_shape[1:] == (size, size)
+
+
+def test_bottleneck_network_has_twelve_blocks_and_an_extra_pointwise_layer_in_each():
+    model = mobilenet.build("bottleneck", 100)
+    assert len(model.blocks) == 12
+    pointwise = [block.bottleneck[0].weight.shape[:2] for block in model.blocks]
+    # width 0.1: round(0.9997 * c) of 3, 6, 13, 13, 26, 26 and six times 51 and 102 channels
+    assert pointwise[:6] == [(3, 3), (6, 6), (13, 13), (13, 13), (26, 26), (26, 26)]
+    wide = mobilenet.MobileNetV1(10, blocks=((1, 2048), (1, 8)), bottleneck=0.9997)
+    assert wide.blocks[1].bottleneck[0].weight.shape[:2] == (2047, 2048)  # the ratio shows here
+
+
+# the same networks in torch, written from the table and not from mobilenet.py
+
+STRIDES = {
+    "paper": (2, (1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1)),
+    "cifar-2x2": (1, (1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1)),
+    "cifar-4x4": (1, (1, 1, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1)),
+    "shallow": (2, (1, 2, 1, 2, 1, 2, 2, 1)),
+    "bottleneck": (2, (1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 2, 1)),
+}
+CHANNELS = (64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1024)
+
+
+class SamePad(torch.nn.Module):
+    """TensorFlow's SAME padding before a 3x3 convolution of this stride."""
+
+    def __init__(self, stride):
+        super().__init__()
+        self.stride = stride
+
+    def forward(self, x):
+        if self.stride == 1 or x.shape[-1] % 2:
+            return TF.pad(x, (1, 1, 1, 1))
+        return TF.pad(x, (0, 1, 0, 1))
+
+
+def torch_twin(network, width, classes):
+    stem_stride, strides = STRIDES.get(network, STRIDES["paper"])
+    channels = CHANNELS[:6] + CHANNELS[-2:] if network == "shallow" else CHANNELS
+    channels = channels[:10] + channels[11:] if network == "bottleneck" else channels
+    layers = []
+
+    def unit(i, o, kernel, stride=1, groups=1):
+        same = network == "tensorflow" and kernel == 3
+        if same:
+            layers.append(SamePad(stride))
+        layers.extend(
+            [
+                torch.nn.Conv2d(
+                    *(i, o, kernel, stride, 0 if same or kernel == 1 else 1),
+                    groups=groups,
+                    bias=False,
+                ),
+                torch.nn.BatchNorm2d(o, eps=1e-3 if network == "tensorflow" else 1e-5),
+                torch.nn.ReLU() if network == "stl10" else torch.nn.ReLU6(),
+            ]
+        )
+
+    i = max(1, round(32 * width))
+    unit(3, i, 3, stem_stride)
+    for stride, c in zip(strides, channels, strict=True):
+        o = max(1, round(c * width))
+        if network == "full-convolution":
+            unit(i, o, 3, stride)
+        else:
+            unit(i, i, 3, stride, groups=i)
+            if network == "bottleneck":
+                narrow = max(1, round(0.9997 * i))
+                unit(i, narrow, 1)
+                i = narrow
+            unit(i, o, 1)
+        i = o
+    pool = [torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()]
+    return torch.nn.Sequential(*layers, *pool, torch.nn.Linear(i, classes))
+
+
+def pair(network, width, dtype, classes=7, worn=True):
+    """Our network and torch's with the same weights; worn: BatchNorm as after some training."""
+    theirs = torch_twin(network, width, classes).to(getattr(torch, dtype))
+    ours = mobilenet.build(network, classes, width).to(dtype)
+    generator = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for module in theirs.modules():
+            if worn and isinstance(module, torch.nn.BatchNorm2d):
+                for tensor in (module.weight, module.running_var):
+                    tensor.uniform_(0.5, 1.5, generator=generator)
+                for tensor in (module.bias, module.running_mean):
+                    tensor.uniform_(-0.5, 0.5, generator=generator)
+    state = dict(zip(ours.state_dict(), theirs.state_dict().values(), strict=True))
+    ours.load_state_dict({name: value.numpy() for name, value in state.items()})
+    return ours, theirs
+
+
+def batch(dtype, size, n=4, classes=7, step=0):
+    rng = np.random.default_rng(step)
+    x = rng.standard_normal((n, 3, size, size)).astype(dtype)
+    return channel_major(x), rng.integers(0, classes, n)
+
+
+CASES = [
+    ("paper", 1.0, 32),
+    ("paper", 0.25, 65),
+    ("paper", 0.1, 96),
+    ("cifar-4x4", 0.25, 32),
+    ("cifar-2x2", 0.5, 32),
+    ("bottleneck", 0.1, 32),
+    ("stl10", 0.25, 64),
+    ("shallow", 0.25, 64),
+    ("full-convolution", 0.1, 64),
+    ("tensorflow", 0.25, 64),
+    ("tensorflow", 0.1, 65),
+]
+
+
+@pytest.mark.parametrize(("network", "width", "size"), CASES)
+def test_logits_gradients_and_running_statistics_are_torchs(network, width, size):
+    ours, theirs = pair(network, width, "float64")
+    x, labels = batch("float64", size)
+    logits, expected = ours(tn.Tensor(x)), theirs(torch.tensor(x))
+    assert_same(logits, expected, "logits")
+    tn.nn.CrossEntropyLoss(label_smoothing=0.1)(logits, tn.Tensor(labels)).backward()
+    torch.nn.CrossEntropyLoss(label_smoothing=0.1)(expected, torch.tensor(labels)).backward()
+    for (name, p), q in zip(ours.named_parameters(), theirs.parameters(), strict=True):
+        # the sums behind a gradient of a thousand have lost the digits that a small one has
+        assert_same(p.grad, q.grad, name, atol=1e-9 * max(1.0, float(q.grad.abs().max())))
+    for (name, a), b in zip(ours.state_dict().items(), theirs.state_dict().values(), strict=True):
+        assert_same(a, b, name)  # the running statistics among them
+    ours.eval(), theirs.eval()
+    with tn.no_grad():
+        assert_same(ours(tn.Tensor(x)), theirs(torch.tensor(x)), "logits in evaluation")
+
+
+@pytest.mark.parametrize(("network", "width"), [("cifar-2x2", 0.25), ("paper", 0.5)])
+def test_float32_gradients_stay_close_to_the_exact_ones(network, width):
+    """One of a hundred thousand values so near a kink of ReLU6 that float32 puts it on the other
+    side moves every gradient behind it by up to a hundredth, in torch as here; hence 0.05."""
+    x, labels = batch("float32", 64, n=16)
+    gradients = {}
+    for dtype in ("float32", "float64"):
+        torch.manual_seed(1)
+        ours, theirs = pair(network, width, dtype, worn=False)
+        logits, expected = ours(tn.Tensor(x.astype(dtype))), theirs(torch.tensor(x.astype(dtype)))
+        assert_same(logits, expected, "logits", rtol=1e-3, atol=1e-4)
+        tn.nn.CrossEntropyLoss()(logits, tn.Tensor(labels)).backward()
+        torch.nn.CrossEntropyLoss()(expected, torch.tensor(labels)).backward()
+        gradients[dtype] = [p.grad.numpy() for p in ours.parameters()]
+        assert all(g.dtype == dtype for g in gradients[dtype])
+    exact = [p.grad.numpy() for p in theirs.parameters()]  # torch's, in float64
+    for found, true in zip(gradients["float32"], exact, strict=True):
+        assert np.linalg.norm(found - true) < 0.05 * np.linalg.norm(true)
+
+
+# The learning rates are small on purpose. Training is chaotic: at 0.05 a difference of 1e-15 grows
+# to 0.1 within ten steps, as it does between two runs of torch that start 1e-15 apart.
+@pytest.mark.parametrize(
+    ("network", "width", "method", "lr"),
+    [
+        ("cifar-4x4", 0.1, "SGD", 1e-4),
+        ("stl10", 0.25, "SGD", 1e-4),
+        ("bottleneck", 0.1, "SGD", 1e-6),
+        ("cifar-4x4", 0.1, "Adam", 1e-3),
+        ("stl10", 0.25, "Adam", 1e-3),
+        ("bottleneck", 0.1, "Adam", 1e-4),
+    ],
+)
+def test_ten_steps_of_training_are_torchs(network, width, method, lr):
+    ours, theirs = pair(network, width, "float64", worn=False)
+    arguments = {
+        "SGD": {"lr": lr, "momentum": 0.9, "nesterov": True, "weight_decay": 5e-4},
+        "Adam": {"lr": lr, "eps": 1e-4},
+    }[method]
+    optimizer = getattr(tn.optim, method)(ours.parameters(), **arguments)
+    expected = getattr(torch.optim, method)(theirs.parameters(), **arguments)
+    before = [p.numpy().copy() for p in ours.parameters()]
+    for step in range(10):
+        x, labels = batch("float64", 32, n=16, step=step)
+        optimizer.zero_grad(), expected.zero_grad()
+        loss = tn.nn.CrossEntropyLoss()(ours(tn.Tensor(x)), tn.Tensor(labels))
+        torch_loss = torch.nn.CrossEntropyLoss()(theirs(torch.tensor(x)), torch.tensor(labels))
+        assert loss.item() == pytest.approx(torch_loss.item(), rel=1e-8)
+        loss.backward(), torch_loss.backward()
+        optimizer.step(), expected.step()
+    for (name, a), b in zip(ours.state_dict().items(), theirs.state_dict().values(), strict=True):
+        assert_same(a, b, name, rtol=1e-7, atol=1e-8)
+    moved = [abs(p.numpy() - old).max() for p, old in zip(ours.parameters(), before, strict=True)]
+    assert max(moved) > 1e-5  # what was compared is not where they started
+
+
+def test_keras_weights_reach_their_layers():
+    rng = np.random.default_rng(0)
+    model = mobilenet.build("tensorflow", 10, 0.25)
+    weights, i = {}, 8
+
+    def unit(name, kernel, shape):
+        weights[f"{name}/{kernel}"] = rng.standard_normal(shape).astype("float32")
+        o = shape[2] if kernel == "depthwise_kernel" else shape[3]
+        for part in ("gamma", "beta", "moving_mean", "moving_variance"):
+            weights[f"{name}_bn/{part}"] = rng.random(o).astype("float32")
+        return o
+
+    unit("conv1", "kernel", (3, 3, 3, 8))
+    for number, c in enumerate(CHANNELS, 1):
+        unit(f"conv_dw_{number}", "depthwise_kernel", (3, 3, i, 1))
+        i = unit(f"conv_pw_{number}", "kernel", (1, 1, i, c // 4))
+    weights["conv_preds/kernel"] = rng.standard_normal((1, 1, 256, 10)).astype("float32")
+    weights["conv_preds/bias"] = rng.standard_normal(10).astype("float32")
+
+    model.load_state_dict(mobilenet.keras_state(weights))
+    block = model.blocks[4]
+    depthwise, pointwise = block.depthwise[0].weight.numpy(), block.pointwise[0].weight.numpy()
+    assert depthwise[5, 0, 1, 2] == weights["conv_dw_5/depthwise_kernel"][1, 2, 5, 0]
+    assert pointwise[7, 3, 0, 0] == weights["conv_pw_5/kernel"][0, 0, 3, 7]
+    np.testing.assert_array_equal(
+        block.pointwise[1].running_var.numpy(), weights["conv_pw_5_bn/moving_variance"]
+    )
+    assert model.classifier.weight.numpy()[4, 200] == weights["conv_preds/kernel"][0, 0, 200, 4]
+    del weights["conv_dw_9_bn/beta"]
+    with pytest.raises(ValueError, match="conv_dw_9_bn/beta"):
+        mobilenet.keras_state(weights)
+
+
+def test_weight_decay_spares_depthwise_filters_batchnorm_and_biases():
+    model = mobilenet.build("cifar-4x4", 10, 0.1)
+    decayed, spared = mobilenet.decay_groups(model, 5e-4)
+    assert (decayed["weight_decay"], spared["weight_decay"]) == (5e-4, 0.0)
+    names = {id(p): name for name, p in model.named_parameters()}
+    kept = sorted(names[id(p)] for p in decayed["params"])
+    pointwise = [f"blocks.{i}.pointwise.0.weight" for i in range(13)]
+    assert kept == sorted(["stem.0.weight", "classifier.weight", *pointwise])
+    assert len(kept) + len(spared["params"]) == len(names)
+
+
+def test_glorot_weights_of_the_bottleneck_network():
+    model = mobilenet.build("bottleneck", 100, 1.0)
+    weight = model.blocks[8].pointwise[0].weight.numpy()  # 512 to 512
+    bound = np.sqrt(6 / 1024)
+    assert 0.999 * bound < np.abs(weight).max() <= bound
+    assert not model.classifier.bias.numpy().any()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"width": 0}, "width must be a positive number, got 0"),
+        ({"width": "1"}, "width must be a positive number"),
+        ({"network": "stl10", "width": 0.3}, "width must be one of 0.25, 0.5, 0.75, 1.0, got 0.3"),
+        ({"network": "resnet"}, "network must be one of paper"),
+        ({"num_classes": 0}, "out_features must be at least 1, got 0"),
+        ({"activation": "gelu"}, "activation must be one of"),
+        ({"padding": "valid"}, "padding must be one of"),
+    ],
+)
+def test_wrong_options_are_refused(options, words):
+    with pytest.raises(ValueError, match=words):
+        mobilenet.build(**options)
+
+
+def test_command_line(capsys):
+    mobilenet.main(["summary", "--width", "0.25", "--resolution", "128"])
+    text = capsys.readouterr().out
+    assert "13,570,048" in text and "470,072" in text
+    line = next(line for line in text.splitlines() if line.startswith("blocks.1.depthwise.0"))
+    cells = ["depthwise", "3x3", "2", "16", "16x32x32", "147,456", "1.09%", "144"]
+    assert line.split()[1:] == cells
+    mobilenet.main(["table"])
+    table = capsys.readouterr().out
+    for width, counts in PAPER.items():
+        row = next(line for line in table.splitlines() if line.startswith(str(width)))
+        assert row.split()[1:] == [f"{count:,}" for count in counts]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["summary", "--width", "-1"],
+        ["summary", "--width", "x"],
+        ["summary", "--resolution", "0"],
+        ["summary", "--network", "resnet"],
+        ["summary", "--classes", "0"],
+        ["draw"],
+        [],
+    ],
+)
+def test_command_line_refuses_in_one_sentence(arguments, capsys):
+    with pytest.raises(SystemExit) as stop:
+        mobilenet.main(arguments)
+    assert stop.value.code == 2
+    error = capsys.readouterr().err
+    assert "error: " in error and "Traceback" not in error

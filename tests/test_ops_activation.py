@@ -1,0 +1,125 @@
+"""ReLU, ReLU6, softmax and log-softmax against torch: kinks, extremes, in-place use."""
+
+import numpy as np
+import pytest
+import torch
+from helpers import assert_same, channel_major, compare_with_torch
+
+import tinynet as tn
+import tinynet.nn as nn
+import tinynet.nn.functional as F
+
+KINKS = [-np.inf, -7, -1e-30, -0.0, 0.0, 1e-30, 3, np.nextafter(6, 0), 6, np.nextafter(6, 7), 9]
+
+
+@pytest.mark.parametrize("name", ["relu", "relu6"])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_relu_at_and_around_the_kinks(name, dtype):
+    ours, theirs = getattr(F, name), getattr(torch.nn.functional, name)
+    compare_with_torch(ours, theirs, np.array([*KINKS, np.inf], dtype), rtol=0, atol=0)
+
+
+def test_the_gradient_at_the_kinks_is_zero():
+    x = tn.tensor([0.0, -0.0, 6.0, 3.0], requires_grad=True)
+    F.relu6(x).backward(tn.ones(4))
+    assert x.grad.tolist() == [0, 0, 0, 1]
+
+
+@pytest.mark.parametrize("name", ["ReLU", "ReLU6"])
+@pytest.mark.parametrize("shape", [(), (0,), (3,), (2, 3), (2, 3, 5, 4)])
+@pytest.mark.parametrize("inplace", [False, True])
+def test_relu_layers(rng, name, shape, inplace):
+    """In place on a computed tensor: as torch, with the gradient through both ops."""
+    ours, theirs = getattr(nn, name)(inplace=inplace), getattr(torch.nn, name)(inplace=inplace)
+    x = rng.normal(3, 4, shape)
+    compare_with_torch(
+        lambda t: ours(t * 1.5), lambda t: theirs(t * 1.5), channel_major(x) if x.ndim == 4 else x
+    )
+
+
+@pytest.mark.parametrize("name", ["relu", "relu6"])
+@pytest.mark.parametrize("library", [tn, torch])
+def test_in_place_changes_the_input_itself(name, library):
+    """The same steps in either library, with the same outcome."""
+    function = getattr(library.nn.functional, name)
+    leaf = library.tensor([-1.0, 2.0, 7.0], requires_grad=True)
+    hidden = leaf * 2
+    out = function(hidden, inplace=True)
+    assert out is hidden
+    assert hidden.tolist() == ([0, 4, 14] if name == "relu" else [0, 4, 6])
+    (hidden * hidden).sum().backward()
+    assert leaf.grad.tolist() == ([0, 16, 56] if name == "relu" else [0, 16, 0])
+    with pytest.raises(RuntimeError, match="leaf"):
+        function(leaf, inplace=True)
+    plain = library.tensor([-1.0, 2.0])
+    assert function(plain, inplace=True) is plain
+    assert plain.tolist() == [0, 2]
+
+
+def test_in_place_on_what_an_op_has_saved():
+    """exp saved its result, which ReLU6 overwrites: torch refuses, here it is simply right."""
+    x = tn.tensor([-1.0, 1.0, 2.0], requires_grad=True)
+    F.relu6(x.exp(), inplace=True).sum().backward()
+    np.testing.assert_allclose(x.grad.numpy(), np.exp([-1, 1, -np.inf]), rtol=1e-6)
+
+
+LOGITS = {
+    "plain": [[0.5, -1, 2], [3, 3, 3]],
+    "far apart": [[1e4, -1e4, 0], [-1e30, 1e30, 1]],
+    "all huge": [[1e30, 1e30, 1e30], [-1e30, -1e30, -1e30]],
+    "minus infinity": [[-np.inf, 0, 1], [2, -np.inf, -np.inf]],
+}
+
+
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+@pytest.mark.parametrize("logits", LOGITS.values(), ids=LOGITS)
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_softmax_of_extreme_logits(name, logits, dtype):
+    compare_with_torch(
+        lambda x: getattr(F, name)(x, 1),
+        lambda x: getattr(torch.nn.functional, name)(x, 1),
+        np.array(logits, dtype),
+    )
+
+
+@pytest.mark.parametrize("name", ["Softmax", "LogSoftmax"])
+@pytest.mark.parametrize(
+    ("shape", "dim"),
+    [((4,), 0), ((3, 5), 0), ((3, 5), -1), ((2, 3, 4), 1), ((2, 3, 4, 5), 1), ((2, 3, 4, 5), -2)],
+)
+def test_softmax_layers(rng, name, shape, dim):
+    ours, theirs = getattr(nn, name)(dim=dim), getattr(torch.nn, name)(dim=dim)
+    compare_with_torch(ours, theirs, 5 * rng.standard_normal(shape))
+
+
+@pytest.mark.filterwarnings("ignore:Implicit dimension choice")
+@pytest.mark.parametrize("shape", [(4,), (3, 5), (2, 3, 4), (2, 3, 4, 5)])
+def test_softmax_without_a_dim(rng, shape):
+    x = rng.standard_normal(shape)
+    for name in ("Softmax", "LogSoftmax"):
+        compare_with_torch(getattr(nn, name)(), getattr(torch.nn, name)(), x)
+
+
+def test_softmax_of_other_layouts(rng):
+    x = rng.standard_normal((4, 3, 6)).transpose(2, 0, 1)
+    ours, theirs = tn.Tensor(x), torch.tensor(x)
+    assert_same(F.softmax(ours, 1), torch.softmax(theirs, 1))
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (
+            lambda: F.softmax(tn.zeros(2, 3), 2),
+            ValueError,
+            r"dim must be an axis .*\(2, 3\), got 2",
+        ),
+        (lambda: F.log_softmax(tn.zeros(2, 3), -3), ValueError, "log_softmax: dim must be an axis"),
+        (lambda: F.softmax(tn.zeros(2, 3), 1.0), ValueError, "dim must be an axis"),
+        (lambda: F.softmax(np.zeros(3), 0), TypeError, "input must be a Tensor, got ndarray"),
+        (lambda: F.relu(np.zeros(3)), TypeError, "must be a Tensor, got ndarray"),
+    ],
+)
+def test_wrong_arguments(make, error, message):
+    with pytest.raises(error, match=message):
+        make()

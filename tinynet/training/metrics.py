@@ -1,0 +1,63 @@
+"""Numbers that tell how well a network does."""
+
+from tinynet.autograd import Tensor
+from tinynet.backend import array_module
+
+
+def accuracy(logits, labels, topk=(1,)):
+    """The share of pictures whose label is among the k classes of the largest logits.
+
+    Among equal logits the class of the smaller number comes first, as in argmax; a NaN counts as
+    larger than any number, so that a network that has diverged is right about nothing.
+
+    Args:
+        logits: (N, C), an array or a Tensor. labels: (N,), integers from 0 to C - 1.
+        topk: the values of k, each from 1 to C.
+    Returns: a tuple of floats from 0 to 1, one for each k.
+    """
+    logits, labels = (x.array if isinstance(x, Tensor) else x for x in (logits, labels))
+    xp = array_module(logits)
+    labels = xp.asarray(labels)
+    if logits.ndim != 2 or labels.shape != logits.shape[:1] or not len(labels):
+        raise ValueError(
+            f"accuracy: expected logits (N, C) and labels (N,) with N > 0, got "
+            f"{logits.shape} and {labels.shape}"
+        )
+    classes = logits.shape[1]
+    if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= classes:
+        raise ValueError(
+            f"accuracy: labels must be integers from 0 to {classes - 1}, got {labels.dtype} from "
+            f"{labels.min()} to {labels.max()}"
+        )
+    for k in topk:
+        if not 1 <= k <= classes:
+            raise ValueError(f"accuracy: every k in topk must be from 1 to {classes}, got {k}")
+    own = xp.take_along_axis(logits, labels[:, None], axis=1)
+    before = xp.arange(classes) < labels[:, None]
+    rank = (~(logits <= own) | ((logits == own) & before)).sum(axis=1)  # ~(<=): NaN counts too
+    return tuple(float((rank < k).mean()) for k in topk)
+
+
+class Average:
+    """The mean of an epoch's batch values, weighted by the batch sizes.
+
+    loss = Average()
+    loss.add(batch_loss, weight=len(batch))
+    loss.mean
+    """
+
+    def __init__(self):
+        self.total = 0.0
+        self.weight = 0
+
+    def add(self, value, weight=1):
+        """Take in a batch: its mean `value`, and the number `weight` of pictures in it."""
+        if not weight > 0:
+            raise ValueError(f"Average.add: weight must be more than 0, got {weight}")
+        self.total += float(value) * weight
+        self.weight += weight
+
+    @property
+    def mean(self):
+        """The mean so far; NaN before the first value."""
+        return self.total / self.weight if self.weight else float("nan")
