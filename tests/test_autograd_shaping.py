@@ -41,6 +41,14 @@ SHAPING = {
     "expand keeping an axis": lambda x: x[:, :1].expand(-1, 3, -1),
     "expand by new axes": lambda x: x[0].expand(2, 3, 5, 6),
     "expand one number": lambda x: x.sum().expand(2, 3),
+    "expand as": lambda x: x[:, :1].expand_as(x),
+    "view as": lambda x: x.view_as(x.flatten()),
+    "split": lambda x: x.split(2, 1)[1] * 2,
+    "split with a rest": lambda x: x.split(2, 1)[-1],
+    "split by lengths": lambda x: x.split([1, 0, 5], -1)[2],
+    "chunk": lambda x: x.chunk(2, 2)[1],
+    "chunk with a rest": lambda x: x.chunk(4, 2)[-1],
+    "chunk into more than there are": lambda x: x.chunk(9)[3],
     "contiguous": lambda x: x.transpose(0, 1).contiguous(),
 }
 
@@ -49,6 +57,14 @@ SHAPING = {
 @pytest.mark.parametrize("fn", SHAPING.values(), ids=SHAPING)
 def test_shaping(fn, dtype):
     run_on_both(fn, X.astype(dtype))
+
+
+@pytest.mark.parametrize("size", [1, 3, 4, 7])
+def test_split_and_chunk_give_as_many_parts_as_torch(size):
+    x, expected = tn.Tensor(X), torch.tensor(X)
+    for ours, theirs in ((x.split(size), expected.split(size)), (x.chunk(size, 2), None)):
+        theirs = expected.chunk(size, 2) if theirs is None else theirs
+        assert [part.shape for part in ours] == [tuple(part.shape) for part in theirs]
 
 
 def test_shaping_without_axes_and_without_elements():
@@ -226,6 +242,9 @@ WRONG = {
     "expand": (lambda x: x.expand(4, 3), ValueError, r"Expand: .* \(2, 3\) .* \(4, 3\)"),
     "expand to fewer": (lambda x: x.expand(3), ValueError, "Expand: "),
     "expand new axis by -1": (lambda x: x.expand(-1, 2, 3), ValueError, "Expand: "),
+    "split by 0": (lambda x: x.split(0), ValueError, "split: split_size must be at least 1, got 0"),
+    "split short": (lambda x: x.split([1], 1), ValueError, r"split: lengths \(1,\) do not make up"),
+    "chunk by 0": (lambda x: x.chunk(0), ValueError, "chunk: chunks must be an integer from 1 up"),
     "index beyond": (lambda x: x[2], IndexError, r"Index: index 2 .* shape \(2, 3\)"),
     "too many indices": (lambda x: x[0, 0, 0], IndexError, r"Index: too many .* shape \(2, 3\)"),
     "mask": (lambda x: x[np.ones(3, bool)], IndexError, r"Index: .* shape \(2, 3\)"),

@@ -189,6 +189,38 @@ class ShapeMethods:
     def expand(self, *sizes):
         return Expand.apply(self, shape=check_sizes("expand", sizes))
 
+    def expand_as(self, other):
+        return self.expand(other.shape)
+
+    def view_as(self, other):
+        return self.reshape(other.shape)
+
+    def split(self, split_size, dim=0):
+        """A tuple of consecutive parts of axis `dim`: all of one length (the last may be shorter),
+        or of the lengths of a list."""
+        (axis,) = normalize_dims("split", dim, self.ndim)
+        total = self.shape[axis]
+        if isinstance(split_size, tuple | list):
+            sizes = check_sizes("split", split_size)
+        elif split_size > 0:
+            sizes = [min(split_size, total - first) for first in range(0, total, split_size)]
+        else:
+            raise ValueError(f"split: split_size must be at least 1, got {split_size}")
+        if sum(sizes) != total or min(sizes, default=0) < 0:
+            raise ValueError(f"split: lengths {tuple(sizes)} do not make up axis {dim} of {total}")
+        ends = np.cumsum(sizes).tolist()
+        before = (slice(None),) * axis
+        return tuple(
+            self[(*before, slice(end - size, end))] for size, end in zip(sizes, ends, strict=True)
+        )
+
+    def chunk(self, chunks, dim=0):
+        """At most `chunks` consecutive parts of axis `dim`, all but the last equally long."""
+        if not isinstance(chunks, int) or chunks < 1:
+            raise ValueError(f"chunk: chunks must be an integer from 1 up, got {chunks!r}")
+        (axis,) = normalize_dims("chunk", dim, self.ndim)
+        return self.split(max(1, -(-self.shape[axis] // chunks)), dim)
+
     def contiguous(self):
         """The tensor itself: every op takes any memory layout (kept for torch code)."""
         return self
