@@ -6,12 +6,13 @@ just where the entries stand. An output row is then y[h] = sum over i of B_i x[s
 and since the KH input rows lie one after the other in memory (C, H, W, N), that sum is ONE
 matrix product: (WO, KH*W) @ (KH*W, N), with the KH*W rows of x a view, not a copy.
 
-Most entries of the bands are zero, yet it pays: at 32x32, batch 128, a layer took 0.1 to
-1.0 ms where the nine shifted products took 0.6 to 3.3, because the matrix product runs near the
-processor's peak while the shifted products wait for memory.
+Most entries of the bands are zero, yet it pays: a matrix product runs near the processor's
+peak, while the nine shifted products of the definition wait for memory at each pass.
 
 x (C, H, W, N), weight (C, KH, KW), gy (C, HO, WO, N).
 """
+
+import itertools
 
 import numpy as np
 
@@ -48,40 +49,64 @@ def _bands(weight, window, W, WO):
     return bands
 
 
-def _rows(x, top, bottom):
-    """x with `top` and `bottom` rows of zeros (or, where negative, without that many rows)."""
-    C, H, W, N = x.shape
-    if top <= 0 and bottom <= 0:
-        return x[:, -top : H + bottom]
-    padded = np.zeros((C, top + H + bottom, W, N), dtype=x.dtype)
-    first = max(-top, 0)
-    last = max(H + min(bottom, 0), first)
-    padded[:, top + first : top + last] = x[:, first:last]
-    return padded
+def _row_groups(count, height, K, stride, top):
+    """Which filter rows see the picture: for runs of equal output rows (first, last, i0, i1).
+
+    Output row h looks at picture rows stride*h + i - top for i in 0 .. K-1, and those outside
+    0 .. height-1 are padding, that is, zero: only i0 <= i < i1 count. Leaving the others out
+    spares a padded copy of the picture.
+    """
+    seen = [(max(top - stride * h, 0), min(height + top - stride * h, K)) for h in range(count)]
+    first = 0
+    for (i0, i1), run in itertools.groupby(seen):
+        last = first + len(list(run))
+        yield first, last, i0, max(i0, i1)
+        first = last
 
 
-def _stacked(rows, count, stride, height):
-    """(C, H, W, N) -> (C, count, height*W, N), a view: `height` rows from row stride*h."""
-    C, _, W, N = rows.shape
-    sc, sh, sw, sn = rows.strides
+def _stacked(x, start, count, stride, height):
+    """(C, H, W, N) -> (C, count, height*W, N), a view: `height` rows from row start + stride*h."""
+    C, _, W, N = x.shape
+    sc, sh, sw, sn = x.strides
     return np.lib.stride_tricks.as_strided(
-        rows, (C, count, height * W, N), (sc, stride * sh, sw, sn), writeable=False
+        x[:, start:], (C, count, height * W, N), (sc, stride * sh, sw, sn), writeable=False
     )
 
 
+def _multiply(bands, x, stride, top, out):
+    """out[c, h] = sum over i of bands[c, :, i] x[c, stride*h + i - top], rows of padding left out.
+
+    bands (C, V, K, W), x (C, H, W, N), out (C, count, V, N).
+    """
+    C, V, K, W = bands.shape
+    for first, last, i0, i1 in _row_groups(out.shape[1], x.shape[1], K, stride, top):
+        if i0 == i1:
+            out[:, first:last] = 0
+            continue
+        rows = _stacked(x, stride * first + i0 - top, last - first, stride, i1 - i0)
+        band = bands[:, :, i0:i1].reshape(C, 1, V, -1)
+        np.matmul(band, rows, out=out[:, first:last])
+
+
 def forward(x, weight, window, out_size):
-    (C, _, W, _), (HO, WO) = x.shape, out_size
-    KH = window.kernel[0]
-    bands = _bands(weight, window, W, WO).reshape(C, 1, WO, KH * W)
-    return bands @ _stacked(_rows(x, *window.padding[0]), HO, window.stride[0], KH)
+    (C, _, W, N), (HO, WO) = x.shape, out_size
+    y = np.empty((C, HO, WO, N), dtype=x.dtype)
+    bands = _bands(weight, window, W, WO)
+    _multiply(bands, x, window.stride[0], window.padding[0][0], out=y)
+    return y
 
 
 def weight_gradient(gy, x, window):
     C, HO, WO, _ = gy.shape
-    W, (KH, KW) = x.shape[2], window.kernel
-    seen = _stacked(_rows(x, *window.padding[0]), HO, window.stride[0], KH)
+    (H, W), (KH, KW) = x.shape[1:3], window.kernel
+    stride, top = window.stride[0], window.padding[0][0]
     # the gradient of the whole band matrices, of which only the bands are wanted
-    gbands = (gy @ seen.swapaxes(2, 3)).sum(axis=1).reshape(C, WO, KH, W)
+    gbands = np.zeros((C, WO, KH, W), dtype=gy.dtype)
+    for first, last, i0, i1 in _row_groups(HO, H, KH, stride, top):
+        if i0 < i1:
+            rows = _stacked(x, stride * first + i0 - top, last - first, stride, i1 - i0)
+            product = gy[:, first:last] @ rows.swapaxes(2, 3)  # (C, last-first, WO, (i1-i0)*W)
+            gbands[:, :, i0:i1] += product.sum(axis=1).reshape(C, WO, i1 - i0, W)
     gw = np.empty((C, KH, KW), dtype=gy.dtype)
     for j, w, pixel in _positions(window, W, WO):
         gw[:, :, j] = gbands[:, w, :, pixel].sum(axis=0)
@@ -92,23 +117,22 @@ def input_gradient(gy, weight, x_shape, window):
     """gx[r] = sum over i of B_i^T gy[h] with sh*h + i - top = r.
 
     Of the filter's rows only every sh-th can meet a given pixel row, so the pixel rows fall
-    into sh classes ("phases"), each one matrix product with its share of the filter's rows.
+    into sh classes ("phases"), each one product like the forward one, of gy with the
+    transposed bands of its share of the filter's rows.
     """
-    C, H, W, N = x_shape
-    HO, WO = gy.shape[1:3]
+    H, W = x_shape[1:3]
     KH, stride, top = window.kernel[0], window.stride[0], window.padding[0][0]
-    bands = _bands(weight, window, W, WO).transpose(0, 3, 2, 1)  # (C, W, KH, WO)
+    bands = _bands(weight, window, W, gy.shape[2]).transpose(0, 3, 2, 1)  # (C, W, KH, WO)
     gx = np.empty(x_shape, dtype=gy.dtype)
     for phase in range(stride):
         first = (phase - top) % stride  # the first pixel row of this phase
-        count = len(range(first, H, stride))
         taps = list(range(phase, KH, stride))[::-1]  # falling i: rising h
-        if not count or not taps:
+        if first >= H:
+            continue
+        if not taps:
             gx[:, first::stride] = 0
             continue
         newest = (first + top - phase) // stride  # the h that tap `phase` pairs with `first`
         oldest = newest - (len(taps) - 1)
-        rows = _rows(gy, -oldest, newest + count - HO)
-        B = bands[:, :, taps].reshape(C, 1, W, len(taps) * WO)
-        np.matmul(B, _stacked(rows, count, 1, len(taps)), out=gx[:, first::stride])
+        _multiply(bands[:, :, taps], gy, 1, -oldest, out=gx[:, first::stride])
     return gx
