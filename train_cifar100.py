@@ -49,8 +49,9 @@ def train(options, run):
                         f"the loss is no longer a number in epoch {epoch + 1}; start again with a "
                         f"lower --lr than {options.lr}"
                     )
+                shown = {"loss": f"{losses.mean:.3f}", "accuracy": f"{hits.mean:.1%}"}
+                bar.set_postfix(shown, refresh=False)
                 bar.update(len(y))
-                bar.set_postfix(loss=f"{losses.mean:.3f}", accuracy=f"{hits.mean:.1%}")
         seconds = time.perf_counter() - started
 
         val_loss, val_accuracy = evaluate(model, run.val_loader, criterion, options.device)
