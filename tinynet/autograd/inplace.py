@@ -16,11 +16,6 @@ from tinynet.autograd.grad_mode import is_grad_enabled
 class InPlaceMethods:
     def _become(self, name, result):
         """Take the value of `result`, an op on this tensor, keeping shape and dtype."""
-        if self.requires_grad and self.is_leaf and is_grad_enabled():
-            raise RuntimeError(
-                f"{name}: a leaf tensor that requires a gradient cannot be changed in place; "
-                "do it inside no_grad() or through .data"
-            )
         if result.shape != self.shape:
             raise ValueError(
                 f"{name}: the result has shape {result.shape}, "

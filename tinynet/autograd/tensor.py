@@ -186,8 +186,8 @@ class Tensor(
         """
         if self.requires_grad and self.is_leaf and is_grad_enabled():
             raise RuntimeError(
-                "a leaf tensor that requires a gradient cannot be changed in place; use the op "
-                "without inplace=True, or change it inside no_grad() or through .data"
+                f"{other.grad_fn.name}: a leaf tensor that requires a gradient cannot be changed "
+                "in place; leave out inplace=True, or change it inside no_grad() or through .data"
             )
         self.array = other.array
         if is_grad_enabled():
