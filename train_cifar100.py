@@ -9,7 +9,9 @@ Every epoch writes to --out: checkpoint.npz, history.csv and curves.png.
 """
 
 import argparse
+import contextlib
 import math
+import os
 import sys
 import time
 from pathlib import Path
@@ -21,6 +23,7 @@ import tinynet as tn
 from tinynet import backend, nn, optim
 from tinynet.data import Loader, cifar100, shapes
 from tinynet.training import Average, History, accuracy, checkpoint
+from tinynet.training.options import number
 
 
 def train(options, run):
@@ -212,23 +215,6 @@ def recorded(options):
     return {name: value for name, value in vars(options).items() if name not in elsewhere}
 
 
-def number(kind, low, high=math.inf):
-    """An argparse type: an int or float within [low, high], refused in a sentence otherwise."""
-
-    def parse(text):
-        try:
-            value = kind(text)
-        except ValueError:
-            value = math.nan
-        if not low <= value <= high or not math.isfinite(value):
-            what = "a whole number" if kind is int else "a number"
-            span = f"from {low} to {high}" if high < math.inf else f"from {low} up"
-            raise argparse.ArgumentTypeError(f"expected {what} {span}, got {text!r}")
-        return value
-
-    return parse
-
-
 def parse_options(arguments=None):
     parser = argparse.ArgumentParser(
         description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
@@ -269,23 +255,37 @@ def parse_options(arguments=None):
     return parser.parse_args(arguments)
 
 
+def folder_for(options):
+    """The folder --out, ready to be written. Raises ValueError where that is not possible."""
+    out = Path(options.out)
+    there = (out / "checkpoint.npz").exists()
+    if options.resume and options.overwrite:
+        raise ValueError("--resume and --overwrite exclude each other; give one of them")
+    if there and not (options.resume or options.overwrite):
+        raise ValueError(
+            f"{out} holds a training already; go on with --resume, start anew with "
+            "--overwrite, or give another --out"
+        )
+    if options.resume and not there:
+        raise ValueError(f"--resume: there is no checkpoint.npz in {out}; leave --resume out")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(
+            f"--out: cannot make the folder {out} ({error.strerror}); choose a writable place"
+        ) from None
+    if not os.access(out, os.W_OK):
+        raise ValueError(f"--out: the folder {out} cannot be written; choose a writable place")
+    return out
+
+
 def main(arguments=None):
     options = parse_options(arguments)
+    out = None
     try:
         backend.check_device(options.device)
         backend.reuse_freed_memory()
-        out = Path(options.out)
-        there = (out / "checkpoint.npz").exists()
-        if options.resume and options.overwrite:
-            raise ValueError("--resume and --overwrite exclude each other; give one of them")
-        if there and not (options.resume or options.overwrite):
-            raise ValueError(
-                f"{out} holds a training already; go on with --resume, start anew with "
-                f"--overwrite, or give another --out"
-            )
-        if options.resume and not there:
-            raise ValueError(f"--resume: there is no checkpoint.npz in {out}; leave --resume out")
-        out.mkdir(parents=True, exist_ok=True)
+        out = folder_for(options)
         run = Run(options)
         if options.resume:
             run.resume(options)
@@ -298,6 +298,10 @@ def main(arguments=None):
         sys.exit(f"train_cifar100.py: {error}")
     except KeyboardInterrupt:
         sys.exit("train_cifar100.py: stopped; go on from the last whole epoch with --resume")
+    finally:
+        if out is not None:
+            with contextlib.suppress(OSError):
+                out.rmdir()  # only where nothing was written: an empty folder is no use
     print(f"test accuracy (last epoch): {run.test_accuracy:.2%}")
     print(f"curves: {out / 'curves.png'}")
     print(f"checkpoint: {out / 'checkpoint.npz'}")
