@@ -139,9 +139,8 @@ class Run:
 
     def save(self, options, epochs_done):
         """Write checkpoint, CSV and curves; each replaces its predecessor in one moment."""
-        from tinynet.training import (
-            curves,
-        )  # loads matplotlib: after the first epoch is soon enough
+        # here, not at the top: it loads matplotlib, which need not delay the first epoch
+        from tinynet.training import curves
 
         self.epochs_done = epochs_done
         checkpoint.save(

@@ -20,6 +20,16 @@ def check_dtype(name, dtype):
     return checked
 
 
+def device_and_dtype(targets, device, dtype):
+    """What `to("cuda", np.float64)` asks for: each target is a device if it names one."""
+    for target in targets:
+        if isinstance(target, str) and target in DEVICES:
+            device = target
+        else:
+            dtype = target
+    return device, dtype
+
+
 class Cast(Function):
     """y = x in another floating dtype;  gx = gy in x's dtype (the tape casts it)"""
 
@@ -52,11 +62,7 @@ class ConversionMethods:
 
     def to(self, *targets, device=None, dtype=None):
         """The tensor on a device and/or in a dtype: `x.to("cuda")`, `x.to(np.float64)`."""
-        for target in targets:
-            if isinstance(target, str) and target in DEVICES:
-                device = target
-            else:
-                dtype = target
+        device, dtype = device_and_dtype(targets, device, dtype)
         out = self
         if dtype is not None:
             dtype = check_dtype("to", dtype)

@@ -1,7 +1,5 @@
 """Convolution layers."""
 
-import math
-
 import numpy as np
 
 from tinynet.nn import functional as F
@@ -57,10 +55,7 @@ class Conv2d(Module):
         self.to(device=device, dtype=dtype)
 
     def reset_parameters(self):
-        init.kaiming_uniform_(self.weight, a=math.sqrt(5))
-        if self.bias is not None:
-            bound = 1 / math.sqrt(init.fans(self.weight)[0])
-            init.uniform_(self.bias, -bound, bound)
+        init.layer_default_(self.weight, self.bias)
 
     def forward(self, x):
         return F.conv2d(

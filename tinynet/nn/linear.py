@@ -1,7 +1,5 @@
 """The fully connected layer and the reshaping before it."""
 
-import math
-
 import numpy as np
 
 from tinynet.nn import functional as F
@@ -25,10 +23,7 @@ class Linear(Module):
         self.to(device=device, dtype=dtype)
 
     def reset_parameters(self):
-        init.kaiming_uniform_(self.weight, a=math.sqrt(5))
-        if self.bias is not None:
-            bound = 1 / math.sqrt(self.in_features)
-            init.uniform_(self.bias, -bound, bound)
+        init.layer_default_(self.weight, self.bias)
 
     def forward(self, x):
         return F.linear(x, self.weight, self.bias)

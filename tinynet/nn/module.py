@@ -2,7 +2,7 @@
 
 from tinynet import backend
 from tinynet.autograd import Tensor
-from tinynet.autograd.conversion import DEVICES, check_dtype
+from tinynet.autograd.conversion import check_dtype, device_and_dtype
 from tinynet.nn.state import StateMethods
 
 
@@ -225,11 +225,7 @@ class Module(StateMethods):
 
         A dtype must be floating and is taken by the floating tensors only.
         """
-        for target in targets:
-            if isinstance(target, str) and target in DEVICES:
-                device = target
-            else:
-                dtype = target
+        device, dtype = device_and_dtype(targets, device, dtype)
         if dtype is not None:
             dtype = check_dtype("Module.to", dtype)
             if dtype.kind != "f":

@@ -18,11 +18,8 @@ class LoadResult(NamedTuple):
 class StateMethods:
     """Module's `state_dict` and `load_state_dict`."""
 
-    def _own_state(self):
+    def _own_state(self, prefix=""):
         """(dotted name, tensor) of all parameters and persistent buffers, in torch's order."""
-        yield from self._state_below("")
-
-    def _state_below(self, prefix):
         for name, tensor in self._parameters.items():
             if tensor is not None:
                 yield prefix + name, tensor
@@ -31,7 +28,7 @@ class StateMethods:
                 yield prefix + name, tensor
         for name, module in self._modules.items():
             if module is not None:
-                yield from module._state_below(f"{prefix}{name}.")
+                yield from module._own_state(f"{prefix}{name}.")
 
     def state_dict(self):
         """A dict from dotted names to detached tensors that share this module's memory."""

@@ -26,13 +26,10 @@ def im2col(x, window, out_size):
 
 def col2im(columns, x_shape, window, out_size):
     """The transpose of `im2col`: every pixel gets the sum of its copies' gradients."""
-    C, H, W, N = x_shape
+    C, _, _, N = x_shape
     if window.kernel == window.stride == (1, 1) and window.padding == ((0, 0), (0, 0)):
         return columns.reshape(x_shape)
-    (top, bottom), (left, right) = window.padding
-    padded = array_module(columns).zeros(
-        (C, top + H + bottom, left + W + right, N), dtype=columns.dtype
-    )
+    padded = array_module(columns).zeros(window.padded_shape(x_shape), dtype=columns.dtype)
     columns = columns.reshape(C, *window.kernel, *out_size, N)
     for i, j in window.taps():
         window.tap(padded, i, j, out_size)[...] += columns[:, i, j]

@@ -18,9 +18,7 @@ def forward(x, weight, window, out_size):
 
 
 def input_gradient(gy, weight, x_shape, window):
-    (top, bottom), (left, right) = window.padding
-    C, H, W, N = x_shape
-    padded = array_module(gy).zeros((C, top + H + bottom, left + W + right, N), dtype=gy.dtype)
+    padded = array_module(gy).zeros(window.padded_shape(x_shape), dtype=gy.dtype)
     for i, j in window.taps():
         window.tap(padded, i, j, gy.shape[1:3])[...] += weight[:, i, j, None, None, None] * gy
     return window.unpad(padded)

@@ -38,14 +38,19 @@ class Window:
             sizes.append(room // stride + 1)
         return tuple(sizes)
 
+    def padded_shape(self, x_shape):
+        """(C, H, W, N) -> (C, top+H+bottom, left+W+right, N)"""
+        C, H, W, N = x_shape
+        rows, columns = self.padding
+        return C, H + sum(rows), W + sum(columns), N
+
     def pad(self, x, value=0):
-        """(C, H, W, N) -> (C, top+H+bottom, left+W+right, N); `x` itself if nothing is added."""
+        """(C, H, W, N) -> `padded_shape`; `x` itself if nothing is added."""
         (top, bottom), (left, right) = self.padding
         if not (top or bottom or left or right):
             return x
-        C, H, W, N = x.shape
-        xp = array_module(x)
-        padded = xp.full((C, top + H + bottom, left + W + right, N), value, dtype=x.dtype)
+        _, H, W, _ = x.shape
+        padded = array_module(x).full(self.padded_shape(x.shape), value, dtype=x.dtype)
         padded[:, top : top + H, left : left + W] = x
         return padded
 
