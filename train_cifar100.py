@@ -121,6 +121,7 @@ class Run:
         self.model = mobilenet.build(
             options.network, len(self.class_names), options.width, dropout=options.dropout
         ).to(options.device)
+        nn.fuse_activations(self.model)  # the same numbers, faster
         self.criterion = nn.CrossEntropyLoss(label_smoothing=options.label_smoothing)
         groups = mobilenet.decay_groups(self.model, options.weight_decay)
         if options.optimizer == "sgd":

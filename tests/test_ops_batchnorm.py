@@ -1,5 +1,6 @@
 """Batch normalisation against torch: values, gradients, running statistics, refusals."""
 
+import functools
 import itertools
 
 import numpy as np
@@ -10,6 +11,7 @@ from helpers import assert_same, channel_major, compare_with_torch
 import tinynet as tn
 import tinynet.nn as nn
 import tinynet.nn.functional as F
+from tinynet.ops import batchnorm, tiles
 
 OPTIONS = [
     {},
@@ -203,3 +205,23 @@ def test_reset(rng):
 def test_wrong_arguments(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+@pytest.mark.parametrize("mean", [0.5, -200])
+@pytest.mark.parametrize("activation", [None, "relu6"])
+def test_rows_in_pieces(rng, monkeypatch, mean, activation):
+    """Spans of 50 values, and means near to and far from 0: as in one piece."""
+    x = rng.normal(mean, 2, (7, 5, 6, 3)).astype(np.float64)
+    gy = tn.Tensor(rng.standard_normal(x.shape))
+    results = []
+    for span in (10**6, 50):
+        monkeypatch.setattr(batchnorm, "row_tiles", functools.partial(tiles.row_tiles, span=span))
+        layer = nn.BatchNorm2d(5, dtype=np.float64)
+        layer.bias.array[:] = 3  # in the middle of ReLU6
+        layer.activation = activation
+        leaf = tn.Tensor(x, requires_grad=True)
+        y = layer(leaf)
+        y.backward(gy)
+        results.append((y, leaf.grad, layer.weight.grad, layer.bias.grad, layer.running_var))
+    for whole, pieces in zip(*results, strict=True):
+        np.testing.assert_allclose(pieces.numpy(), whole.numpy(), rtol=1e-9, atol=1e-11)

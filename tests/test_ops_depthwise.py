@@ -1,6 +1,7 @@
-"""The two ways of depthwise convolution: each against torch, and against each other."""
+"""The three ways of depthwise convolution: each against torch, and against each other."""
 
 import itertools
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -8,10 +9,18 @@ import torch
 from helpers import compare_with_torch
 
 import tinynet.nn.functional as F
-from tinynet.ops import depthwise, depthwise_banded, depthwise_shifted
+from tinynet.ops import depthwise_banded, depthwise_shifted, depthwise_single
 from tinynet.ops.window import Window
 
-WAYS = [depthwise_shifted, depthwise_banded]
+WAYS = [depthwise_shifted, depthwise_banded, depthwise_single]
+
+
+def computed(way, x, weight, gy, window):
+    """(y, gx, gw) by one way, into memory that holds NaN before."""
+    y, gx = np.full(gy.shape, np.nan, gy.dtype), np.full(x.shape, np.nan, x.dtype)
+    way.forward(x, weight, window, out=y)
+    way.input_gradient(gy, weight, window, out=gx)
+    return y, gx, way.weight_gradient(gy, x, window)
 
 
 def check_both(rng, C, N, size, window, dtype=np.float64):
@@ -35,15 +44,13 @@ def check_both(rng, C, N, size, window, dtype=np.float64):
     gy = rng.standard_normal((C, *out_size, N)).astype(dtype)
     yt.backward(torch.tensor(gy.transpose(3, 0, 1, 2)))
 
-    results = [
-        (
-            way.forward(x, weight, window, out_size),
-            way.input_gradient(gy, weight, x.shape, window),
-            way.weight_gradient(gy, x, window),
-        )
-        for way in WAYS
-        if way is depthwise_shifted or window.dilation[0] == 1
-    ]
+    results = [computed(depthwise_shifted, x, weight, gy, window)]
+    if window.dilation[0] == 1:
+        results.append(computed(depthwise_banded, x, weight, gy, window))
+        with mock.patch.multiple(depthwise_banded, WIDE=2, TILE=int(rng.integers(1, 5))):
+            results.append(computed(depthwise_banded, x, weight, gy, window))
+    if N == 1:
+        results.append(computed(depthwise_single, x, weight, gy, window))
     expected = [
         yt.detach().numpy().transpose(1, 2, 3, 0),
         xt.grad.numpy().transpose(1, 2, 3, 0),
@@ -101,17 +108,20 @@ def test_random_windows(seed):
     check_both(rng, int(rng.integers(1, 5)), int(rng.choice([1, 2, 8, 9, 16])), size, window)
 
 
-@pytest.mark.parametrize("way", WAYS, ids=["shifted", "banded"])
+@pytest.mark.parametrize(
+    ("way", "N"),
+    [(depthwise_shifted, 1), (depthwise_shifted, 9), (depthwise_banded, 1), (depthwise_banded, 9)]
+    + [(depthwise_single, 1)],
+)
 @pytest.mark.parametrize(("C", "multiplier"), [(5, 1), (4, 2), (2, 3)])
 @pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize("N", [1, 9])
 def test_the_op_by_either_way(rng, monkeypatch, way, C, multiplier, stride, N):
     """The op with its choice of way overruled, filters that share a channel included."""
-    suits = {depthwise_banded: True, depthwise_shifted: False}[way]
-    monkeypatch.setattr(depthwise.banded, "suits", lambda *_: suits)
+    for other in (depthwise_banded, depthwise_single):
+        monkeypatch.setattr(other, "suits", lambda *_, other=other: other is way)
     used = []
     forward = way.forward
-    monkeypatch.setattr(way, "forward", lambda *args: used.append(way) or forward(*args))
+    monkeypatch.setattr(way, "forward", lambda *a, **k: used.append(way) or forward(*a, **k))
     how = {"stride": stride, "padding": 1, "groups": C}
     compare_with_torch(
         lambda *inputs: F.conv2d(*inputs, **how),
@@ -123,23 +133,37 @@ def test_the_op_by_either_way(rng, monkeypatch, way, C, multiplier, stride, N):
     assert used == [way]
 
 
-def test_what_is_given_is_not_changed(rng):
-    window = Window((3, 3), (2, 2), ((1, 1), (1, 1)))
-    arrays = [rng.standard_normal(s) for s in [(2, 6, 6, 9), (2, 3, 3), (2, 3, 3, 9)]]
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("way", WAYS, ids=["shifted", "banded", "single"])
+def test_what_is_given_is_not_changed(rng, way, stride):
+    window = Window((3, 3), (stride, stride), ((1, 1), (1, 1)))
+    N, out = 1 if way is depthwise_single else 9, 6 // stride
+    arrays = [rng.standard_normal(s) for s in [(2, 6, 6, N), (2, 3, 3), (2, out, out, N)]]
     copies = [a.copy() for a in arrays]
     x, weight, gy = arrays
-    for way in WAYS:
-        way.forward(x, weight, window, (3, 3))
-        way.input_gradient(gy, weight, x.shape, window)
-        way.weight_gradient(gy, x, window)
+    computed(way, x, weight, gy, window)
     for array, copy in zip(arrays, copies, strict=True):
         np.testing.assert_array_equal(array, copy)
 
 
+def test_rows_wide_enough_to_be_cut(rng):
+    for size, stride in [((3, 33), 1), ((4, 57), 2), ((2, 70), 3)]:
+        window = Window((3, 3), (stride, stride), ((1, 1), (1, 1)))
+        check_both(rng, 2, 8, size, window)
+
+
 def test_the_choice():
-    """Batches go by matrix products, single pictures and dilated rows by shifted ones."""
+    """Batches go by band matrices, single pictures by im2col, all else by the definition."""
     plain, dilated = Window((3, 3)), Window((3, 3), dilation=(2, 1))
-    assert depthwise_banded.suits(np.zeros((2, 5, 5, 32), np.float32), plain)
-    assert not depthwise_banded.suits(np.zeros((2, 5, 5, 1), np.float32), plain)
-    assert not depthwise_banded.suits(np.zeros((2, 5, 5, 32), np.float32), dilated)
-    assert not depthwise_banded.suits(np.zeros((2, 5, 5, 32), np.float16), plain)
+    for N, dtype, window, banded, single in [
+        (32, np.float32, plain, True, False),
+        (1, np.float64, plain, False, True),
+        (1, np.float32, dilated, False, True),
+        (4, np.float32, plain, False, False),
+        (32, np.float32, dilated, False, False),
+        (32, np.float16, plain, False, False),
+        (1, np.float16, plain, False, False),
+    ]:
+        x = np.zeros((2, 5, 5, N), dtype)
+        assert depthwise_banded.suits(x, window) == banded
+        assert depthwise_single.suits(x, window) == single

@@ -15,6 +15,9 @@ class BatchNorm2d(Module):
     In training by the batch's statistics, which also move the running ones:
     new = (1 - momentum) old + momentum batch (the variance unbiased); momentum None averages all
     batches alike. In evaluation by the running ones (if track_running_stats).
+
+    activation: None, "relu" or "relu6" to apply to the result in the same op; see
+    `nn.fuse_activations`, which sets it.
     """
 
     def __init__(
@@ -48,6 +51,7 @@ class BatchNorm2d(Module):
             self.register_buffer(
                 name, Tensor(np.zeros(shape, kind)) if track_running_stats else None
             )
+        self.activation = None
         self.reset_parameters()
         self.to(device=device, dtype=dtype)
 
@@ -80,14 +84,16 @@ class BatchNorm2d(Module):
             training=self.training or self.running_mean is None,
             momentum=momentum,
             eps=self.eps,
+            activation=self.activation,
         )
         if tracking:  # only now: a refused batch has changed nothing
             self.num_batches_tracked.array += 1
         return out
 
     def extra_repr(self):
-        return (
+        text = (
             f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, "
             f"affine={self.affine}, bias={self.bias is not None}, "
             f"track_running_stats={self.track_running_stats}"
         )
+        return text if self.activation is None else f"{text}, activation={self.activation!r}"

@@ -97,8 +97,12 @@ def batch_norm(
     training=False,
     momentum=0.1,
     eps=1e-5,
+    activation=None,
 ):
-    """Batch normalisation of (N, C, H, W) over N, H, W; the running tensors change in training."""
+    """Batch normalisation of (N, C, H, W) over N, H, W; the running tensors change in training.
+
+    activation: None, or "relu" or "relu6" to apply to the result in the same op.
+    """
     _need_images("batch_norm", input)
     if not training and (running_mean is None or running_var is None):
         raise ValueError("batch_norm: evaluation needs running_mean and running_var, got None")
@@ -127,6 +131,7 @@ def batch_norm(
         running_var=None if running_var is None else running_var.array,
         momentum=momentum,
         eps=eps,
+        activation=activation,
     )
 
 

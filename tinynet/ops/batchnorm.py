@@ -1,16 +1,14 @@
-"""Batch normalisation (Ioffe and Szegedy, arXiv 1502.03167, algorithm 1)."""
+"""Batch normalisation (Ioffe and Szegedy, arXiv 1502.03167, algorithm 1), alone or with a ReLU."""
 
 import numpy as np
 
 from tinynet.autograd.tape import Function
 from tinynet.backend import array_module
-from tinynet.ops.layout import batch_first, channel_tiles, channels_first, check_images
+from tinynet.ops.activation import CEILINGS, clamp, rises
+from tinynet.ops.layout import batch_first, channels_first, check_images
+from tinynet.ops.tiles import row_tiles, share
 
-
-def row_dot(a, b):
-    """(C, M), (C, M) -> (C,): the dot product of each pair of rows."""
-    xp = array_module(a)
-    return np.vecdot(a, b) if xp is np else xp.einsum("cm,cm->c", a, b)
+FAR = 4  # deviations; a mean farther than that from 0 is subtracted before anything is squared
 
 
 class BatchNorm(Function):
@@ -22,20 +20,33 @@ class BatchNorm(Function):
     with fixed statistics (evaluation) only the first is left: gx = weight/std gy.
     gweight = sum(gy xhat), gbias = sum(gy), over N, H, W.
 
+    activation: None, or "relu" or "relu6": then y = min(max(weight xhat + bias, 0), ceiling),
+    and gy is first set to 0 where y stands at 0 or at the ceiling. It spares a pass that reads
+    and writes everything once more, in either direction: together they took 80 ms where the two
+    ops took 114 (a map of 33 MB, one core).
+
     Args: x (N, C, H, W); weight, bias (C,). training: use the batch's statistics.
     running_mean, running_var: arrays (C,) or None; used in evaluation, and in training updated
     in place: new = (1 - momentum) old + momentum batch, with the unbiased variance. momentum
     None is not known here: the layer turns it into a number.
 
-    All passes over a few channels come before the next few channels (`channel_tiles`).
-
-    The variance is taken in two passes, from x - mean: E[x^2] - E[x]^2 loses every digit in
-    float32 once the mean is a thousand times the deviation.
+    In memory the sums and the scaling are `x scale + shift` of whole rows, one a channel. All
+    passes over one piece (`row_tiles`) come before the next piece, and the pieces are shared
+    among the cores.
     """
 
-    def __init__(self, training, running_mean=None, running_var=None, momentum=0.1, eps=1e-5):
+    def __init__(
+        self,
+        training,
+        running_mean=None,
+        running_var=None,
+        momentum=0.1,
+        eps=1e-5,
+        activation=None,
+    ):
         self.training, self.momentum, self.eps = training, momentum, eps
         self.running_mean, self.running_var = running_mean, running_var
+        self.ceiling = None if activation is None else CEILINGS[activation]
 
     def forward(self, x, weight, bias):
         check_images("BatchNorm", x)
@@ -49,55 +60,120 @@ class BatchNorm(Function):
             )
         xp = array_module(x)
         y = xp.empty_like(x)
-        mean, var = (xp.empty(C, x.dtype) for _ in range(2))
+        x_rows, y_rows = x.reshape(C, M), y.reshape(C, M)
+        mean, var, inv_std = (xp.empty((C, 1), x.dtype) for _ in range(3))
         if not self.training:
-            mean[:], var[:] = self.running_mean, self.running_var
-        inv_std = xp.empty(C, x.dtype)
-        for c in channel_tiles(x):
-            x_rows, y_rows = x[c].reshape(-1, M), y[c].reshape(-1, M)
+            mean[:, 0], var[:, 0] = self.running_mean, self.running_var
+
+        def normalise(tile):
+            c, spans = tile
             if self.training:
-                mean[c] = x_rows.mean(axis=1)
-            xp.subtract(x_rows, mean[c, None], out=y_rows)
-            if self.training:
-                var[c] = row_dot(y_rows, y_rows) / M
+                mean[c], var[c] = mean_and_variance(x_rows, tile)
             inv_std[c] = 1 / xp.sqrt(var[c] + self.eps)
-            y_rows *= (weight[c] * inv_std[c])[:, None]
-            y_rows += bias[c, None]
+            scale = weight[c, None] * inv_std[c]
+            centre, rest = centre_and_rest(mean[c], inv_std[c])
+            shift = bias[c, None] - rest * scale
+            for s in spans:
+                z = xp.multiply(less(x_rows[c, s], centre), scale, out=y_rows[c, s])
+                z += shift
+                if self.ceiling is not None:
+                    clamp(z, self.ceiling, out=z)
+
+        share(normalise, row_tiles(x_rows))
         if self.training and self.running_mean is not None:
-            self.running_mean += self.momentum * (mean - self.running_mean)
-            self.running_var += self.momentum * (var * (M / (M - 1)) - self.running_var)
-        if self.needs[0] or self.needs[1]:
-            keeps_x = self.training or self.needs[1]
-            self.save(x if keeps_x else None, mean, inv_std, weight)
+            self.running_mean += self.momentum * (mean[:, 0] - self.running_mean)
+            self.running_var += self.momentum * (var[:, 0] * (M / (M - 1)) - self.running_var)
+        self.save(
+            x if self.needs[1] or (self.needs[0] and self.training) else None,
+            y if self.ceiling is not None else None,
+            *(mean, inv_std, weight),
+        )
         return batch_first(y)
 
     def backward(self, gy):
         gy = channels_first(gy)
-        C = gy.shape[0]
-        if not self.saved:  # only the bias needs a gradient
-            return None, None, gy.reshape(C, -1).sum(axis=1)
-        x, mean, inv_std, weight = self.saved
+        x, y, mean, inv_std, weight = self.saved
         xp = array_module(gy)
-        gbias, gweight = (xp.empty(C, gy.dtype) for _ in range(2))
-        gx = xp.empty_like(gy)
+        C = gy.shape[0]
         M = gy.size // C
-        scale = (weight * inv_std)[:, None]
-        for c in channel_tiles(gy):
-            gy_rows, gx_rows = gy[c].reshape(-1, M), gx[c].reshape(-1, M)
-            gbias[c] = gy_rows.sum(axis=1)
-            if x is not None:
-                # gx's memory first holds x - mean = xhat/inv_std, then is worked into gx in place
-                xp.subtract(x[c].reshape(-1, M), mean[c, None], out=gx_rows)
-                gweight[c] = row_dot(gy_rows, gx_rows) * inv_std[c]
-            if self.training:
-                gx_rows *= (-gweight[c] * inv_std[c] / M)[:, None]
-                gx_rows += gy_rows
-                gx_rows -= gbias[c, None] / M
-                gx_rows *= scale[c]
-            elif self.needs[0]:
-                xp.multiply(gy_rows, scale[c], out=gx_rows)
+        gx = xp.empty_like(gy)
+        gy_rows, gx_rows = gy.reshape(C, M), gx.reshape(C, M)
+        x_rows = None if x is None else x.reshape(C, M)
+        y_rows = None if y is None else y.reshape(C, M)
+        gbias, gweight = (xp.zeros((C, 1), gy.dtype) for _ in range(2))
+
+        def differentiate(tile):
+            c, spans = tile
+            centre, rest = centre_and_rest(mean[c], inv_std[c])
+            gz_rows = gy_rows if y is None else gx_rows
+            for s in spans:
+                gz = gz_rows[c, s]
+                if y is not None:
+                    xp.multiply(gy_rows[c, s], rises(y_rows[c, s], self.ceiling), out=gz)
+                gbias[c] += row_sum(gz)
+                if x is not None:
+                    gweight[c] += row_dot(gz, less(x_rows[c, s], centre))
+            gweight[c] = (gweight[c] - rest * gbias[c]) * inv_std[c]
+            if not self.needs[0]:
+                return
+            scale = weight[c, None] * inv_std[c]
+            # gx = scale gz + slope (x - mean) - scale mean(gz)
+            slope = -scale * inv_std[c] * gweight[c] / M
+            level = -scale * gbias[c] / M - slope * rest
+            for s in spans:
+                xp.multiply(gz_rows[c, s], scale, out=gx_rows[c, s])
+                if self.training:
+                    through_statistics = less(x_rows[c, s], centre) * slope
+                    through_statistics += level
+                    gx_rows[c, s] += through_statistics
+
+        share(differentiate, row_tiles(gy_rows))
         return (
             batch_first(gx) if self.needs[0] else None,
-            gweight if self.needs[1] else None,
-            gbias,
+            gweight[:, 0] if self.needs[1] else None,
+            gbias[:, 0],
         )
+
+
+def mean_and_variance(rows, tile, centre=None):
+    """Mean and biased variance, each (R, 1), of the rows in `tile` of `rows` (C, M).
+
+    E[x^2] - E[x]^2 takes one pass and loses the digits by which E[x]^2 exceeds the variance:
+    all of them in float32 once the mean is a thousand deviations. Where the mean turns out to
+    be FAR from 0, a second pass does the same with x - mean, exactly (Chan, Golub, LeVeque,
+    "Algorithms for computing the sample variance", The American Statistician 37, 1983).
+    """
+    c, spans = tile
+    M = rows.shape[1]
+    total = square = 0
+    for s in spans:
+        d = less(rows[c, s], centre)
+        total = total + row_sum(d)
+        square = square + row_dot(d, d)
+    off = total / M
+    var = array_module(rows).maximum(square / M - off * off, 0)
+    if centre is not None:
+        return centre + off, var
+    near = (off * off <= FAR**2 * var).all()
+    return (off, var) if near else mean_and_variance(rows, tile, centre=off)
+
+
+def centre_and_rest(mean, inv_std):
+    """`mean` in two parts: what to subtract from x first (None: nothing), and the remainder."""
+    far = (abs(mean * inv_std) > FAR).any()
+    return (mean, 0) if far else (None, mean)
+
+
+def less(x, centre):
+    return x if centre is None else x - centre
+
+
+def row_sum(a):
+    """(R, M) -> (R, 1)"""
+    return array_module(a).einsum("rm->r", a)[:, None]
+
+
+def row_dot(a, b):
+    """(R, M), (R, M) -> (R, 1): the dot product of each pair of rows."""
+    xp = array_module(a)
+    return (np.vecdot(a, b) if xp is np else xp.einsum("rm,rm->r", a, b))[:, None]

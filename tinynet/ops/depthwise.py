@@ -2,15 +2,19 @@
 
 Howard et al., "MobileNets" (arXiv 1704.04861), section 3.1, equation 3.
 
-The three sums of the op below are written twice. `depthwise_shifted.py` is the definition,
-short enough to check by eye, and the way for single pictures; `depthwise_banded.py` computes
-the same numbers with matrix products and is the way for batches.
+The three sums of the op below are written more than once. `depthwise_shifted.py` is the
+definition, short enough to check by eye; `depthwise_banded.py` computes the same numbers with
+matrix products and is the way for batches, `depthwise_single.py` for single pictures. Each is
+given some of the channels at a time: the op shares the channels among the cores.
 """
 
 from tinynet.autograd.tape import Function
+from tinynet.backend import array_module
 from tinynet.ops import depthwise_banded as banded
 from tinynet.ops import depthwise_shifted as shifted
+from tinynet.ops import depthwise_single as single
 from tinynet.ops.layout import batch_first, channels_first, check_images
+from tinynet.ops.tiles import SPAN, channel_tiles, share
 
 
 class DepthwiseConv2d(Function):
@@ -35,12 +39,20 @@ class DepthwiseConv2d(Function):
                 f"expected ({C} times a whole number, 1, KH, KW)"
             )
         x = channels_first(x)  # (C, H, W, N)
-        self.out_size = self.window.output_size("DepthwiseConv2d", *x.shape[1:3])
+        out_size = self.window.output_size("DepthwiseConv2d", *x.shape[1:3])
         if M > 1:
             x = x.repeat(M, axis=0)
-        self.method = banded if banded.suits(x, self.window) else shifted
+        self.method = next(
+            (way for way in (banded, single) if way.suits(x, self.window)),
+            shifted,
+        )
         self.save(x if self.needs[1] else None, weight if self.needs[0] else None)
-        y = self.method.forward(x, weight[:, 0], self.window, self.out_size)
+        y = array_module(x).empty((C * M, *out_size, x.shape[3]), dtype=x.dtype)
+
+        def convolve(c):
+            self.method.forward(x[c], weight[c, 0], self.window, out=y[c])
+
+        share(convolve, channel_tiles(x, SPAN // 2))
         if bias is not None:
             y += bias[:, None, None, None]
         return batch_first(y)
@@ -49,15 +61,23 @@ class DepthwiseConv2d(Function):
         x, weight = self.saved
         N, C, H, W = self.input_shapes[0]
         gy = channels_first(gy)  # (C*M, HO, WO, N)
-        gx = gw = gb = None
+        xp, gx, gw, gb = array_module(gy), None, None, None
         if self.needs[0]:
-            shape = (gy.shape[0], H, W, N)
-            gx = self.method.input_gradient(gy, weight[:, 0], shape, self.window)
+            gx = xp.empty((gy.shape[0], H, W, N), dtype=gy.dtype)
+        if self.needs[1]:
+            gw = xp.empty((gy.shape[0], 1, *self.window.kernel), dtype=gy.dtype)
+
+        def differentiate(c):
+            if self.needs[0]:
+                self.method.input_gradient(gy[c], weight[c, 0], self.window, out=gx[c])
+            if self.needs[1]:
+                gw[c, 0] = self.method.weight_gradient(gy[c], x[c], self.window)
+
+        share(differentiate, channel_tiles(gy, SPAN // 2))
+        if self.needs[0]:
             if gy.shape[0] > C:
                 gx = gx.reshape(C, -1, H, W, N).sum(axis=1)
             gx = batch_first(gx)
-        if self.needs[1]:
-            gw = self.method.weight_gradient(gy, x, self.window)[:, None]
         if len(self.needs) == 3 and self.needs[2]:
             gb = gy.reshape(gy.shape[0], -1).sum(axis=1)
         return (gx, gw, gb)[: len(self.needs)]

@@ -9,19 +9,18 @@ x (C, H, W, N), weight (C, KH, KW), gy (C, HO, WO, N).
 from tinynet.backend import array_module
 
 
-def forward(x, weight, window, out_size):
+def forward(x, weight, window, out):
     padded = window.pad(x)
-    y = array_module(x).zeros((x.shape[0], *out_size, x.shape[3]), dtype=x.dtype)
+    out[...] = 0
     for i, j in window.taps():
-        y += weight[:, i, j, None, None, None] * window.tap(padded, i, j, out_size)
-    return y
+        out += weight[:, i, j, None, None, None] * window.tap(padded, i, j, out.shape[1:3])
 
 
-def input_gradient(gy, weight, x_shape, window):
-    padded = array_module(gy).zeros(window.padded_shape(x_shape), dtype=gy.dtype)
+def input_gradient(gy, weight, window, out):
+    padded = array_module(gy).zeros(window.padded_shape(out.shape), dtype=gy.dtype)
     for i, j in window.taps():
         window.tap(padded, i, j, gy.shape[1:3])[...] += weight[:, i, j, None, None, None] * gy
-    return window.unpad(padded)
+    out[...] = window.unpad(padded)
 
 
 def weight_gradient(gy, x, window):

@@ -7,11 +7,7 @@ contiguous whatever the picture's size. Both functions are free when the layout 
 already; an op that gets another layout (a user's plain NCHW array) copies once.
 """
 
-import numpy as np
-
 from tinynet.backend import array_module
-
-TILE_BYTES = 512 * 1024  # half of a common second-level cache
 
 
 def channels_first(x):
@@ -22,19 +18,6 @@ def channels_first(x):
 def batch_first(y):
     """(C, H, W, N) -> (N, C, H, W), a view: what the user sees."""
     return y.transpose(3, 0, 1, 2)
-
-
-def channel_tiles(x):
-    """Slices of the first axis of `x` (C, H, W, N), each small enough for the processor's cache.
-
-    An op of several passes over memory does all of them on one tile before the next, and so
-    fetches a big array once and not once a pass. On a GPU there is one tile.
-    """
-    C = x.shape[0]
-    if array_module(x) is not np or x.nbytes <= TILE_BYTES:
-        return [slice(0, C)]
-    step = max(1, TILE_BYTES * C // x.nbytes)
-    return [slice(first, first + step) for first in range(0, C, step)]
 
 
 def check_images(name, x):

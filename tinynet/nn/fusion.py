@@ -1,0 +1,76 @@
+"""Two layers computed as one: the same numbers with fewer passes over memory.
+
+Both functions change a model in place, layer pairs inside its `Sequential`s only, and leave the
+places (and so the names in the state_dict) of all other layers as they are: a layer that another
+one has taken over becomes an `Identity`.
+"""
+
+import collections
+
+import numpy as np
+
+from tinynet.nn.activation import ReLU, ReLU6
+from tinynet.nn.batchnorm import BatchNorm2d
+from tinynet.nn.containers import Sequential
+from tinynet.nn.conv import Conv2d
+from tinynet.nn.linear import Identity
+from tinynet.nn.module import Parameter
+
+ACTIVATIONS = {ReLU: "relu", ReLU6: "relu6"}
+
+
+def fuse_activations(model):
+    """Let every BatchNorm2d apply the ReLU or ReLU6 that follows it. Returns `model`.
+
+    For training and evaluation alike; parameters, buffers and results stay what they are. To
+    step through the network op by op, leave it out.
+    """
+    for norm, container, place in _neighbours(model):
+        activation = ACTIVATIONS.get(type(container[place]))
+        if type(norm) is BatchNorm2d and norm.activation is None and activation:
+            norm.activation = activation
+            container[place] = Identity().train(norm.training)
+    return model
+
+
+def fold_batchnorm(model):
+    """Move every BatchNorm2d into the convolution before it, for inference. Returns `model`.
+
+    With fixed statistics y = scale conv(x) + shift: the scale goes into the filters and the
+    shift into the bias, scale = weight/sqrt(running_var + eps), shift = bias - running_mean scale
+    (+ the convolution's bias, scaled). The model can not be trained any further, nor its old
+    state_dict loaded. Results differ by rounding only. Raises ValueError in training mode.
+    """
+    for conv, container, place in _neighbours(model):
+        norm = container[place]
+        if not (isinstance(conv, Conv2d) and type(norm) is BatchNorm2d):
+            continue
+        if norm.training or norm.running_mean is None:
+            raise ValueError(
+                "fold_batchnorm: BatchNorm2d must use its running statistics; call model.eval() "
+                "first (and keep track_running_stats)"
+            )
+        scale = 1 / np.sqrt(norm.running_var.array + norm.eps)
+        shift = 0 if norm.bias is None else norm.bias.array
+        if norm.weight is not None:
+            scale = scale * norm.weight.array
+        mean = norm.running_mean.array - (0 if conv.bias is None else conv.bias.array)
+        conv.weight = Parameter(conv.weight.array * scale[:, None, None, None])
+        conv.bias = Parameter(shift - mean * scale)
+        left_over = {name: kind for kind, name in ACTIVATIONS.items()}.get(
+            norm.activation, Identity
+        )
+        container[place] = left_over().eval()
+    return model
+
+
+def _neighbours(model):
+    """(layer, its Sequential, index of the layer after it), of layers that stand in one place."""
+    containers = [module for module in model.modules() if isinstance(module, Sequential)]
+    places = collections.Counter(id(layer) for container in containers for layer in container)
+    return [
+        (layer, container, place)
+        for container in containers
+        for place, layer in enumerate(list(container)[:-1], start=1)
+        if places[id(layer)] == 1
+    ]

@@ -1,0 +1,81 @@
+"""Big arrays in pieces that stay in the processor's cache, and the pieces on all its cores.
+
+An op of several passes over memory does all of them on one piece before the next, and so
+fetches a big array from memory once and not once a pass.
+"""
+
+import contextvars
+import functools
+import math
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from tinynet.backend import array_module
+
+SPAN = 131072  # values of one array in a piece: 512 KB in float32
+
+
+def row_tiles(x, span=SPAN):
+    """Pieces of `x` (C, M): pairs of a slice of rows and the slices of columns to go through.
+
+    Short rows come several at a time; long ones singly, in spans, one after the other, so that
+    a second pass over the row still finds it in the cache. On a GPU there is one piece.
+    """
+    C, M = x.shape
+    if array_module(x) is not np:
+        return [(slice(0, C), [slice(0, M)])]
+    step = max(1, span // max(M, 1))
+    pieces = max(1, round(M / span))
+    edges = [M * i // pieces for i in range(pieces + 1)]
+    spans = [slice(first, last) for first, last in zip(edges, edges[1:], strict=False)]
+    return [(slice(first, min(first + step, C)), spans) for first in range(0, C, step)]
+
+
+def channel_tiles(x, span=SPAN):
+    """Slices of the channels of `x` (C, H, W, N), about `span` values each. On a GPU: one."""
+    return [rows for rows, _ in row_tiles(x.reshape(x.shape[0], math.prod(x.shape[1:])), span)]
+
+
+def cores():
+    """How many threads to use: OMP_NUM_THREADS if set, else the cores this process may use."""
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    if wanted.isdigit() and int(wanted) > 0:
+        return int(wanted)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class _Pool:
+    """The threads beside the main one, started when they are first needed."""
+
+    def __init__(self):
+        self.size = cores() - 1
+        self.threads = ThreadPoolExecutor(self.size, "tinynet") if self.size else None
+
+
+_pool = functools.lru_cache(maxsize=1)(_Pool)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # a forked process has no threads
+
+
+def share(work, pieces):
+    """work(piece) for each piece, on all cores: NumPy lets go of Python's lock while it computes.
+
+    Each core takes the next piece when it is done with its last. The pieces must write to
+    different places.
+    """
+    helpers = min(_pool().size, len(pieces) - 1)
+    queue = iter(pieces)
+
+    def take():
+        for piece in queue:  # the step from piece to piece is one, whatever thread takes it
+            work(piece)
+
+    # a thread has NumPy's error settings of its own unless it is given ours
+    running = [_pool().threads.submit(contextvars.copy_context().run, take) for _ in range(helpers)]
+    take()
+    for other in running:
+        other.result()
