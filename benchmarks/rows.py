@@ -1,0 +1,95 @@
+"""What is timed: one row a network, picture size, batch and kind of step."""
+
+from dataclasses import asdict, dataclass
+
+import mobilenet
+from tinynet.summary import summary
+
+
+@dataclass(frozen=True)
+class Row:
+    """A network and the step that is timed on it.
+
+    network, width: as in `mobilenet.build`. size: of the square pictures. train: a whole training
+    step (zero_grad, forward, cross-entropy, backward, SGD with momentum 0.9), otherwise forward
+    in evaluation mode without a tape. target_best, target_default: how many times as long as ours
+    PyTorch's step is to take, in the faster of its two memory formats and in the one that a user
+    gets without asking. memory_target: our peak memory is to stay below PyTorch's.
+    """
+
+    name: str
+    network: str
+    width: float
+    size: int
+    batch: int
+    classes: int
+    train: bool
+    target_best: float
+    target_default: float
+    memory_target: bool = False
+
+    @property
+    def what(self):
+        return (
+            f"{self.network}, width {self.width:g}, {self.size}x{self.size}, "
+            f"batch {self.batch}, {'train' if self.train else 'inference'}"
+        )
+
+    def layers(self):
+        """The network as plain numbers, for a library that cannot build it by its name.
+
+        Returns: a dict of stem (stride, channels), blocks [(stride, channels), ...], classes.
+        """
+        options = {"blocks": mobilenet.BLOCKS, "stem_stride": 2}
+        others = mobilenet.NETWORKS[self.network].keys() - options.keys()
+        if others:
+            raise ValueError(
+                f"row {self.name}: the twin of the network {self.network!r} would need "
+                f"{', '.join(sorted(others))}; choose a network of strides and channels alone"
+            )
+        options.update(mobilenet.NETWORKS[self.network])
+
+        def scaled(channels):
+            return max(1, round(self.width * channels))
+
+        return {
+            "stem": (options["stem_stride"], scaled(mobilenet.STEM_CHANNELS)),
+            "blocks": [(stride, scaled(channels)) for stride, channels in options["blocks"]],
+            "classes": self.classes,
+        }
+
+    def message(self):
+        """Everything a worker has to know, ready for JSON."""
+        return {**asdict(self), "layers": self.layers()}
+
+    def mult_adds(self):
+        """(matrix products, depthwise): the multiply-adds of one step.
+
+        Matrix products are the pointwise layers, the stem and the linear layer. Training does
+        each three times (forward, the input's gradient, the weight's gradient), but for the
+        stem's input gradient, which nobody needs.
+        """
+        model = mobilenet.build(self.network, self.classes, self.width)
+        layers = [row for row in summary(model, (3, self.size, self.size)).rows if row.mult_adds]
+        depthwise = sum(row.mult_adds for row in layers if row.kind == "depthwise")
+        products = sum(row.mult_adds for row in layers) - depthwise
+        if not self.train:
+            return self.batch * products, self.batch * depthwise
+        return self.batch * (3 * products - layers[0].mult_adds), self.batch * 3 * depthwise
+
+
+def _train(*what):
+    return Row(*what[:6], True, *what[6:])
+
+
+ROWS = {
+    row.name: row
+    for row in (
+        _train("A", "paper", 1.0, 32, 128, 100, 1.3, 2.5, True),
+        _train("B", "paper", 0.25, 32, 128, 100, 1.3, 2.5),
+        _train("C", "cifar-4x4", 0.5, 32, 128, 100, 1.2, 2.0, True),
+        _train("D", "paper", 1.0, 224, 32, 1000, 1.0, 1.3, True),
+        Row("E", "paper", 1.0, 224, 1, 1000, False, 0.8, 0.8),
+        Row("F", "paper", 1.0, 32, 128, 100, False, 1.0, 1.0),
+    )
+}

@@ -1,0 +1,87 @@
+"""Our side: the network of a row, its step, and the machine's rate of matrix products.
+
+Like the training script it calls `nn.fuse_activations`, and `backend.reuse_freed_memory()`, a
+setting of the C library that a program makes for itself and that the figures therefore include,
+the peak memory among them. For inference BatchNorm is folded into the convolutions
+(`nn.fold_batchnorm`), as a program that only predicts would do; PyTorch's network is left as it is.
+The pictures lie in memory as `tinynet.data.Loader` lays them, batch innermost.
+"""
+
+import numpy as np
+
+import mobilenet
+import tinynet as tn
+from benchmarks import worker
+from tinynet import backend, nn, optim
+
+
+class Network:
+    """One row's network with a batch of random numbers."""
+
+    def start(self, row):
+        after_imports = worker.memory()["now_mb"]
+        backend.reuse_freed_memory()
+        tn.manual_seed(0)
+        rng = np.random.default_rng(0)
+        N, size = row["batch"], row["size"]
+        self.model = mobilenet.build(row["network"], row["classes"], row["width"])
+        memory = rng.standard_normal((3, size, size, N), dtype=np.float32)
+        self.x = tn.Tensor(memory.transpose(3, 0, 1, 2))
+        self.labels = tn.Tensor(np.arange(N) % row["classes"])
+        self.criterion = nn.CrossEntropyLoss()
+        self.optimizer = optim.SGD(self.model.parameters(), lr=0.01, momentum=0.9)
+        self.model.train(row["train"])
+        nn.fuse_activations(self.model) if row["train"] else nn.fold_batchnorm(self.model)
+        self.step = self.train if row["train"] else self.infer
+        return {
+            "parameters": sum(p.numel() for p in self.model.parameters()),
+            "after_imports_mb": after_imports,
+        }
+
+    def train(self):
+        self.optimizer.zero_grad()
+        loss = self.criterion(self.model(self.x), self.labels)
+        loss.backward()
+        self.optimizer.step()
+
+    def infer(self):
+        with tn.no_grad():
+            self.model(self.x)
+
+    def steps(self, count):
+        return worker.timed(self.step, count)
+
+    # not at the top: what the next two import would count as memory of every row
+
+    def profile(self, count):
+        from benchmarks.profile import profile
+
+        return profile(self, count)
+
+    def loop(self, **arguments):
+        from benchmarks.overhead import measure
+
+        return measure(self, **arguments)
+
+
+def products(size, count):
+    """GFLOP/s of each of `count` products of square float32 matrices, after one that is not
+    counted."""
+    a = np.ones((size, size), np.float32)
+    out = np.empty_like(a)
+    seconds = worker.timed(lambda: np.matmul(a, a, out=out), count + 1)[1:]
+    return [2 * size**3 / one / 1e9 for one in seconds]
+
+
+if __name__ == "__main__":
+    network = Network()
+    worker.serve(
+        {
+            "start": network.start,
+            "steps": network.steps,
+            "memory": worker.memory,
+            "products": products,
+            "profile": network.profile,
+            "loop": network.loop,
+        }
+    )

@@ -1,0 +1,54 @@
+"""A worker's side of the conversation: a process that runs steps of one library when told to.
+
+It reads one JSON object a line, {"do": name, ...arguments}, runs the task of that name, and
+writes what the task returns as one line of JSON. It ends when its input ends. A task that fails
+ends it too: the reason is then the last line of its stderr.
+"""
+
+import json
+import os
+import signal
+import sys
+import time
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None
+
+
+def serve(tasks):
+    """Answer until the input ends. tasks: name -> function of the request's other entries."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends us
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what a library prints must not mix with the answers
+    for line in sys.stdin:
+        request = json.loads(line)
+        print(json.dumps(tasks[request.pop("do")](**request)), file=answers, flush=True)
+
+
+def timed(step, count):
+    """The seconds of each of `count` steps."""
+    seconds = []
+    for _ in range(count):
+        started = time.perf_counter()
+        step()
+        seconds.append(time.perf_counter() - started)
+    return seconds
+
+
+def memory():
+    """Resident memory of this process in MB (10**6 bytes): now and at its peak, None if unknown.
+
+    Linux's own figures come first: its ru_maxrss starts from what the parent had.
+    """
+    try:
+        with open("/proc/self/status", encoding="utf-8") as file:
+            fields = dict(line.split(":", 1) for line in file)
+        now, peak = (int(fields[name].split()[0]) * 1024 for name in ("VmRSS", "VmHWM"))
+    except (OSError, KeyError):
+        if resource is None:
+            return {"now_mb": None, "peak_mb": None}
+        unit = 1 if sys.platform == "darwin" else 1024
+        now, peak = None, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return {"now_mb": now and now / 1e6, "peak_mb": peak / 1e6}
