@@ -31,10 +31,11 @@ class Network:
         self.criterion = nn.CrossEntropyLoss()
         self.optimizer = optim.SGD(self.model.parameters(), lr=0.01, momentum=0.9)
         self.model.train(row["train"])
+        parameters = sum(p.numel() for p in self.model.parameters())
         nn.fuse_activations(self.model) if row["train"] else nn.fold_batchnorm(self.model)
         self.step = self.train if row["train"] else self.infer
         return {
-            "parameters": sum(p.numel() for p in self.model.parameters()),
+            "parameters": parameters,
             "after_imports_mb": after_imports,
         }
 

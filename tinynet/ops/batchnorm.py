@@ -31,8 +31,7 @@ class BatchNorm(Function):
     None is not known here: the layer turns it into a number.
 
     In memory the sums and the scaling are `x scale + shift` of whole rows, one a channel. All
-    passes over one piece (`row_tiles`) come before the next piece, and the pieces are shared
-    among the cores.
+    passes over one piece (`row_tiles`) come before the next piece.
     """
 
     def __init__(
@@ -79,7 +78,7 @@ class BatchNorm(Function):
                 if self.ceiling is not None:
                     clamp(z, self.ceiling, out=z)
 
-        share(normalise, row_tiles(x_rows))
+        share(normalise, row_tiles(x_rows), x.size)
         if self.training and self.running_mean is not None:
             self.running_mean += self.momentum * (mean[:, 0] - self.running_mean)
             self.running_var += self.momentum * (var[:, 0] * (M / (M - 1)) - self.running_var)
@@ -127,7 +126,7 @@ class BatchNorm(Function):
                     through_statistics += level
                     gx_rows[c, s] += through_statistics
 
-        share(differentiate, row_tiles(gy_rows))
+        share(differentiate, row_tiles(gy_rows), gy.size)
         return (
             batch_first(gx) if self.needs[0] else None,
             gweight[:, 0] if self.needs[1] else None,

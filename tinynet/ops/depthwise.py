@@ -14,7 +14,7 @@ from tinynet.ops import depthwise_banded as banded
 from tinynet.ops import depthwise_shifted as shifted
 from tinynet.ops import depthwise_single as single
 from tinynet.ops.layout import batch_first, channels_first, check_images
-from tinynet.ops.tiles import SPAN, channel_tiles, share
+from tinynet.ops.tiles import core_parts, share
 
 
 class DepthwiseConv2d(Function):
@@ -52,7 +52,7 @@ class DepthwiseConv2d(Function):
         def convolve(c):
             self.method.forward(x[c], weight[c, 0], self.window, out=y[c])
 
-        share(convolve, channel_tiles(x, SPAN // 2))
+        share(convolve, core_parts(x))
         if bias is not None:
             y += bias[:, None, None, None]
         return batch_first(y)
@@ -73,7 +73,7 @@ class DepthwiseConv2d(Function):
             if self.needs[1]:
                 gw[c, 0] = self.method.weight_gradient(gy[c], x[c], self.window)
 
-        share(differentiate, channel_tiles(gy, SPAN // 2))
+        share(differentiate, core_parts(gy))
         if self.needs[0]:
             if gy.shape[0] > C:
                 gx = gx.reshape(C, -1, H, W, N).sum(axis=1)

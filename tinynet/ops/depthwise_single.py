@@ -13,6 +13,7 @@ import numpy as np
 from tinynet.backend import array_module
 from tinynet.ops.conv import im2col
 from tinynet.ops.depthwise_shifted import input_gradient, weight_gradient
+from tinynet.ops.tiles import SPAN, channel_tiles
 
 __all__ = ["forward", "input_gradient", "suits", "weight_gradient"]
 
@@ -24,21 +25,28 @@ def suits(x, window):
 
 def forward(x, weight, window, out):
     """Write y into `out` (C, HO, WO, 1)."""
-    C, HO, WO, _ = out.shape
-    filters = weight.reshape(C, 1, -1)
-    if window.stride != (1, 1):
-        columns = im2col(x, window, (HO, WO)).reshape(C, -1, HO * WO)
-        np.matmul(filters, columns, out=out.reshape(C, 1, HO * WO))
-        return
-    # At stride 1 a tap is the whole padded picture, shifted: one long row to copy and not HO
-    # short ones. Each row of the result then ends with positions beyond WO, which are dropped.
-    _, height, width, _ = window.padded_shape(x.shape)
+    lay_out = _long_columns if window.stride == (1, 1) else im2col
+    _, HO, WO, _ = out.shape
+    for c in channel_tiles(x, SPAN // 2):
+        columns = lay_out(x[c], window, (HO, WO)).reshape(len(x[c]), len(window.taps()), -1)
+        products = weight[c].reshape(len(x[c]), 1, -1) @ columns
+        out[c, ..., 0] = products.reshape(len(x[c]), HO, -1)[:, :, :WO]
+
+
+def _long_columns(x, window, out_size):
+    """im2col for stride 1, with rows as wide as the padded picture: (C, KH*KW, HO*width).
+
+    A tap is then the whole padded picture, shifted: one long row to copy and not HO short ones.
+    Each row of the result ends with positions beyond WO, which are of no use.
+    """
+    C, height, width, _ = window.padded_shape(x.shape)
     padded = np.zeros((C, height * width + window.span[1] - 1), dtype=x.dtype)
     (top, _), (left, _) = window.padding
     picture = padded[:, : height * width].reshape(C, height, width)
     picture[:, top : top + x.shape[1], left : left + x.shape[2]] = x[..., 0]
-    columns = np.empty((C, len(window.taps()), HO * width), dtype=x.dtype)
+    length = out_size[0] * width
+    columns = np.empty((C, len(window.taps()), length), dtype=x.dtype)
     for row, (i, j) in enumerate(window.taps()):
         start = i * window.dilation[0] * width + j * window.dilation[1]
-        columns[:, row] = padded[:, start : start + HO * width]
-    out[..., 0] = (filters @ columns).reshape(C, HO, width)[:, :, :WO]
+        columns[:, row] = padded[:, start : start + length]
+    return columns

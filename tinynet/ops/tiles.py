@@ -1,4 +1,4 @@
-"""Big arrays in pieces that stay in the processor's cache, and the pieces on all its cores.
+"""Big arrays in pieces that stay in the processor's cache, and the pieces on several cores.
 
 An op of several passes over memory does all of them on one piece before the next, and so
 fetches a big array from memory once and not once a pass.
@@ -15,6 +15,7 @@ import numpy as np
 from tinynet.backend import array_module
 
 SPAN = 131072  # values of one array in a piece: 512 KB in float32
+WORTH_SHARING = 16 * SPAN  # values; a smaller array is done before another core has woken up
 
 
 def row_tiles(x, span=SPAN):
@@ -38,14 +39,22 @@ def channel_tiles(x, span=SPAN):
     return [rows for rows, _ in row_tiles(x.reshape(x.shape[0], math.prod(x.shape[1:])), span)]
 
 
+def core_parts(x):
+    """Slices of the channels of `x` (C, H, W, N), one a core; a single one of a small array."""
+    C = x.shape[0]
+    parts = min(cores(), C) if x.size >= WORTH_SHARING and array_module(x) is np else 1
+    return [slice(C * i // parts, C * (i + 1) // parts) for i in range(parts)]
+
+
 def cores():
-    """How many threads to use: OMP_NUM_THREADS if set, else the cores this process may use."""
-    wanted = os.environ.get("OMP_NUM_THREADS", "")
-    if wanted.isdigit() and int(wanted) > 0:
-        return int(wanted)
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """How many threads share the pieces: TINYNET_NUM_THREADS, else 1.
+
+    One, because between its products OpenBLAS keeps its own threads spinning on the other cores
+    for some 30 ms: on two cores a second thread here made a training step up to 15 % slower. With
+    OPENBLAS_THREAD_TIMEOUT=4 they sleep at once, and two threads make large networks 10 % faster.
+    """
+    wanted = os.environ.get("TINYNET_NUM_THREADS", "")
+    return int(wanted) if wanted.isdigit() and int(wanted) > 0 else 1
 
 
 class _Pool:
@@ -61,13 +70,13 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_pool.cache_clear)  # a forked process has no threads
 
 
-def share(work, pieces):
-    """work(piece) for each piece, on all cores: NumPy lets go of Python's lock while it computes.
+def share(work, pieces, values=WORTH_SHARING):
+    """work(piece) for each piece, on `cores()` threads: NumPy lets go of Python's lock while it computes.
 
     Each core takes the next piece when it is done with its last. The pieces must write to
-    different places.
+    different places. values: how many there are in all; few are worked through by one core.
     """
-    helpers = min(_pool().size, len(pieces) - 1)
+    helpers = min(_pool().size, len(pieces) - 1) if values >= WORTH_SHARING else 0
     queue = iter(pieces)
 
     def take():
