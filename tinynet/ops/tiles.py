@@ -71,7 +71,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def share(work, pieces, values=WORTH_SHARING):
-    """work(piece) for each piece, on `cores()` threads: NumPy lets go of Python's lock while it computes.
+    """work(piece) for each piece, on `cores()` threads; NumPy computes without Python's lock.
 
     Each core takes the next piece when it is done with its last. The pieces must write to
     different places. values: how many there are in all; few are worked through by one core.
