@@ -32,8 +32,10 @@ def twin(layers):
     )
 
 
-class Network:
+class Network(worker.Network):
     """One row's network with a batch of random numbers in the memory format under test."""
+
+    no_grad = torch.no_grad
 
     def start(self, row, threads, memory_format):
         after_imports = worker.memory()["now_mb"]
@@ -47,26 +49,7 @@ class Network:
         self.labels = torch.arange(row["batch"]) % row["classes"]
         self.criterion = torch.nn.CrossEntropyLoss()
         self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.01, momentum=0.9)
-        self.model.train(row["train"])
-        self.step = self.train if row["train"] else self.infer
-        return {
-            "version": torch.__version__,
-            "parameters": sum(p.numel() for p in self.model.parameters()),
-            "after_imports_mb": after_imports,
-        }
-
-    def train(self):
-        self.optimizer.zero_grad()
-        loss = self.criterion(self.model(self.x), self.labels)
-        loss.backward()
-        self.optimizer.step()
-
-    def infer(self):
-        with torch.no_grad():
-            self.model(self.x)
-
-    def steps(self, count):
-        return worker.timed(self.step, count)
+        return self.ready(row, after_imports)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,33 @@ def serve(tasks):
         print(json.dumps(tasks[request.pop("do")](**request)), file=answers, flush=True)
 
 
+class Network:
+    """What both libraries' networks do alike; `no_grad`, `model`, `x`, `labels`, `criterion` and
+    `optimizer` are the library's."""
+
+    def ready(self, row, after_imports_mb):
+        """Choose mode and step by the row; returns what the parent wants to know at the start."""
+        self.model.train(row["train"])
+        self.step = self.train if row["train"] else self.infer
+        return {
+            "parameters": sum(p.numel() for p in self.model.parameters()),
+            "after_imports_mb": after_imports_mb,
+        }
+
+    def train(self):
+        self.optimizer.zero_grad()
+        loss = self.criterion(self.model(self.x), self.labels)
+        loss.backward()
+        self.optimizer.step()
+
+    def infer(self):
+        with self.no_grad():
+            self.model(self.x)
+
+    def steps(self, count):
+        return timed(self.step, count)
+
+
 def timed(step, count):
     """The seconds of each of `count` steps."""
     seconds = []

@@ -22,8 +22,8 @@ class BatchNorm(Function):
 
     activation: None, or "relu" or "relu6": then y = min(max(weight xhat + bias, 0), ceiling),
     and gy is first set to 0 where y stands at 0 or at the ceiling. It spares a pass that reads
-    and writes everything once more, in either direction: together they took 80 ms where the two
-    ops took 114 (a map of 33 MB, one core).
+    and writes everything once more: forward took 9 ms where the two ops took 15, backward much the
+    same as before (64 channels of 16x16, batch 128, one core), and no mask is kept.
 
     Args: x (N, C, H, W); weight, bias (C,). training: use the batch's statistics.
     running_mean, running_var: arrays (C,) or None; used in evaluation, and in training updated

@@ -40,16 +40,16 @@ def _pixel(window, j, w):
     return w * window.stride[1] + j * window.dilation[1] - window.padding[1][0]
 
 
-def band_matrices(weight, window, outputs, pixels):
+def _bands(weight, window, outputs, pixels):
     """(C, KH, KW) -> (C, V, KH, P): every B_i, of these V outputs and P pixels (two ranges)."""
     C, KH, KW = weight.shape
     bands = np.zeros((C, len(outputs), KH, len(pixels)), dtype=weight.dtype)
-    w = np.arange(len(outputs))
+    every_w, every_pixel = np.arange(len(outputs)), np.arange(len(pixels))
     for j in range(KW):
-        pixel = _pixel(window, j, w + outputs.start) - pixels.start
-        inside = (pixel >= 0) & (pixel < len(pixels))
+        offset = _pixel(window, j, outputs.start) - pixels.start
+        w, pixel = _meeting(len(outputs), len(pixels), window.stride[1], offset)
         # the two index arrays put their axis first
-        bands[:, w[inside], :, pixel[inside]] = weight[:, :, j]
+        bands[:, every_w[w], :, every_pixel[pixel]] = weight[:, :, j]
     return bands
 
 
@@ -143,7 +143,7 @@ def forward(x, weight, window, out):
             start, width = 0, W  # one tile: padding is what its band leaves out
         outputs, pixels = range(first, first + size), range(start, start + width)
         _multiply(
-            band_matrices(weight, window, outputs, pixels),
+            _bands(weight, window, outputs, pixels),
             _cut(x, tiles, start, size * sw, width),
             window.stride[0],
             window.padding[0][0],
@@ -167,9 +167,7 @@ def input_gradient(gy, weight, window, out):
         if size == W:
             first, width = 0, WO
         pixels, outputs = range(start, start + size), range(first, first + width)
-        bands = band_matrices(weight, window, outputs, pixels).transpose(
-            0, 3, 2, 1
-        )  # (C, P, KH, V)
+        bands = _bands(weight, window, outputs, pixels).transpose(0, 3, 2, 1)  # (C, P, KH, V)
         parts = _cut(gy, tiles, first, size // sw, width)
         gx = _tiled(out, start, tiles, size)
         for phase in range(stride):
@@ -192,7 +190,7 @@ def weight_gradient(gy, x, window):
     16x16, stride 2, batch 128, one core: 4.8 ms against 8.6), along long ones dot products (32x32,
     stride 1: 50 against 85), since a band's gradient has KH*W entries of which KH*KW are wanted.
     """
-    narrow = x.shape[2] <= TILE and window.dilation[0] == 1
+    narrow = x.shape[2] <= TILE
     return (_gradient_of_bands if narrow else _dot_products)(gy, x, window)
 
 
@@ -208,7 +206,7 @@ def _gradient_of_bands(gy, x, window):
             gbands[:, :, i0:i1] += product.sum(axis=1).reshape(C, WO, i1 - i0, W)
     gw = np.empty((C, KH, KW), dtype=gy.dtype)
     for j in range(KW):
-        w, pixel = meeting(WO, W, window.stride[1], _pixel(window, j, 0))
+        w, pixel = _meeting(WO, W, window.stride[1], _pixel(window, j, 0))
         diagonal = gbands[:, w, :, pixel].diagonal(axis1=1, axis2=3)  # (C, KH, outputs)
         gw[:, :, j] = diagonal.sum(axis=2)
     return gw
@@ -217,11 +215,11 @@ def _gradient_of_bands(gy, x, window):
 def _dot_products(gy, x, window):
     """gw[i, j] is one dot product a channel, of gy with x shifted by (i, j)."""
     gw = np.empty((x.shape[0], *window.kernel), dtype=gy.dtype)
-    (top, _), (sh, sw), dh = window.padding[0], window.stride, window.dilation[0]
+    (top, _), (sh, sw) = window.padding[0], window.stride
     seen = []  # for each tap: which outputs meet which pixels
     for i, j in window.taps():
-        rows, pixel_rows = meeting(gy.shape[1], x.shape[1], sh, i * dh - top)
-        columns, pixel_columns = meeting(gy.shape[2], x.shape[2], sw, _pixel(window, j, 0))
+        rows, pixel_rows = _meeting(gy.shape[1], x.shape[1], sh, i - top)
+        columns, pixel_columns = _meeting(gy.shape[2], x.shape[2], sw, _pixel(window, j, 0))
         seen.append((i, j, (slice(None), rows, columns), (slice(None), pixel_rows, pixel_columns)))
     for c in channel_tiles(gy):  # a tile stays in the cache for all taps
         for i, j, outputs, pixels in seen:
@@ -232,7 +230,7 @@ def _dot_products(gy, x, window):
     return gw
 
 
-def meeting(count, size, stride, offset):
+def _meeting(count, size, stride, offset):
     """Slices of the outputs o in 0 .. count-1 and the pixels stride*o + offset in 0 .. size-1."""
     first = max(0, -(offset // stride))
     last = max(first, min(count, (size - 1 - offset) // stride + 1))

@@ -3,7 +3,7 @@
 With a batch of 1 the products of `depthwise_banded` would be matrix times vector. Here the KH*KW
 shifted pictures of a channel are laid under one another and summed by one product, (1, KH*KW) @
 (KH*KW, positions). The copies are made for as many channels as the cache holds. (128 channels of
-56x56, one core: 2.8 ms against 6.5 for the shifted products, which wait for each other's results.)
+56x56 took 4.6 ms where the shifted products took 9.3.)
 
 x (C, H, W, 1), weight (C, KH, KW). Gradients go by the definition.
 """
