@@ -221,7 +221,26 @@ def test_backward_never_writes_into_gy(case):
 
     for op in ops_under(y):
         op.backward = frozen(op.backward)
-    y.backward(cotangent(y))  # NumPy raises at a write
+    for _ in tn.backprop(y, cotangent(y)):  # NumPy raises at a write
+        pass
+
+
+@every_case
+def test_with_nobody_watching_the_gradients_are_the_same(case):
+    """Then ops may write over gy, but not over the caller's, nor over what they saved."""
+    y, inputs = run(case)
+    gradient = cotangent(y)
+    before = gradient.array.copy()
+    for _ in tn.backprop(y, gradient, retain_graph=True):
+        pass
+    watched = [x.grad.array.copy() for x in inputs]
+    for _ in range(2):
+        for x in inputs:
+            x.grad = None
+        y.backward(gradient, retain_graph=True)
+        for x, expected in zip(inputs, watched, strict=True):
+            np.testing.assert_array_equal(x.grad.array, expected)
+    np.testing.assert_array_equal(gradient.array, before)
 
 
 @every_case

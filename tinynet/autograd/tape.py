@@ -32,7 +32,7 @@ class Function:
 
     `backward` returns one array an input (or a single array for a single input), of that
     input's shape, or None where `self.needs[i]` is False: fresh arrays, `gy` itself or views
-    of `gy`. It must never write into `gy`.
+    of `gy`. It must never write into `gy`, unless `self.owns_gy`.
 
     Attributes that the tape sets:
         parents: for each input, the op that made it, the leaf tensor itself, or None where
@@ -41,11 +41,14 @@ class Function:
         needs: for each input, whether a gradient is wanted.
         input_shapes, input_dtypes, output_shape: what `forward` was given and returned.
         saved: what `save` kept; () once the op's backward has run (`freed` is then True).
+        owns_gy: whether nobody else will read the `gy` that backward is given, so that the
+            gradient may be written in its place.
     """
 
     tensor_type: Any = None  # the class `apply` wraps results in; tensor.py sets it
     saved = ()
     freed = False
+    owns_gy = False
 
     @classmethod
     def apply(cls, *inputs, **options):
@@ -143,6 +146,16 @@ def backprop(tensor, gradient=None, retain_graph=False):
     Raises ValueError for a tensor without a graph, a missing or misshapen gradient, and
     RuntimeError for a graph that an earlier walk has freed.
     """
+    return _start(tensor, gradient, retain_graph, watched=True)
+
+
+def run_backprop(tensor, gradient=None, retain_graph=False):
+    """`backprop` from beginning to end with nobody watching, so that an op may write its
+    gradient over the one that came in: one array less to fetch from memory."""
+    collections.deque(_start(tensor, gradient, retain_graph, watched=False), maxlen=0)
+
+
+def _start(tensor, gradient, retain_graph, watched):
     if not isinstance(tensor, Function.tensor_type):
         raise TypeError(f"backprop: expected a Tensor, got {type(tensor).__name__}")
     if not tensor.requires_grad:
@@ -154,7 +167,7 @@ def backprop(tensor, gradient=None, retain_graph=False):
     order = [] if tensor.grad_fn is None else _sorted(tensor.grad_fn)
     for op in order:
         _refuse_freed(op)
-    return _walk(tensor, gy, order, retain_graph)
+    return _walk(tensor, gy, order, retain_graph, watched)
 
 
 def _start_gradient(tensor, gradient):
@@ -207,21 +220,22 @@ def _sorted(root):
     return finished
 
 
-def _walk(tensor, gy, order, retain_graph):
+def _walk(tensor, gy, order, retain_graph, watched):
     if not order:
         tensor.accumulate_grad(gy)
         return
     # For each op that waits for its gradient: the sum so far, and whether that sum is an array
-    # of ours that we may add into (the first contribution may be somebody's view).
-    waiting = {id(tensor.grad_fn): (gy, False)}
+    # of ours that we may write into (the first contribution may be somebody's view).
+    waiting = {id(tensor.grad_fn): (gy, not watched)}
     del gy
     for op in order:
         if id(op) not in waiting:
             continue  # every path to it carried no gradient
         _refuse_freed(op)  # by another walk, since this one began
-        gy, _ = waiting.pop(id(op))
+        gy, ours = waiting.pop(id(op))
+        op.owns_gy = ours and not watched
         gxs = _checked(op, op.backward(gy))
-        _hand_out(op, gy, gxs, waiting)
+        _hand_out(op, gy, gxs, waiting, watched)
         yield Step(op, gy, gxs)
         if not retain_graph:
             op.free()
@@ -250,29 +264,32 @@ def _checked(op, gxs):
     return tuple(checked)
 
 
-def _hand_out(op, gy, gxs, waiting):
+def _hand_out(op, gy, gxs, waiting, watched):
     for i, (parent, gx) in enumerate(zip(op.parents, gxs, strict=True)):
         if gx is None:
             continue
-        if isinstance(parent, Function):
-            if id(parent) not in waiting:
-                waiting[id(parent)] = (gx, False)
-                continue
+        ours = _is_ours(op, gy, gxs, i)
+        if not isinstance(parent, Function):
+            # a leaf keeps what it gets and adds into it
+            parent.accumulate_grad(gx if ours else gx.copy())
+        elif id(parent) not in waiting:
+            waiting[id(parent)] = (gx, ours and not watched)
+        else:
             total, ours = waiting[id(parent)]
             if ours:
                 total += gx
             else:
                 total = total + gx
             waiting[id(parent)] = (total, True)
-        else:
-            # A leaf keeps what it gets and adds into it: its elements must share their memory
-            # neither with one another (a broadcast view) nor with gy nor with a sibling.
-            xp = backend.array_module(gx)
-            others = [gy, *(other for j, other in enumerate(gxs) if j != i and other is not None)]
-            shared = 0 in gx.strides or any(xp.may_share_memory(gx, other) for other in others)
-            parent.accumulate_grad(gx.copy() if shared else gx)
 
 
-def drain(steps):
-    """Run a walk to its end, keeping nothing of it."""
-    collections.deque(steps, maxlen=0)
+def _is_ours(op, gy, gxs, i):
+    """Whether gradient i may be written into: its elements share their memory neither with one
+    another (a broadcast view) nor with gy (unless that was ours), a sibling or what op saved."""
+    gx = gxs[i]
+    others = [other for j, other in enumerate(gxs) if j != i and other is not None]
+    others += [kept for kept in op.saved if backend.is_array(kept)]
+    if not op.owns_gy:
+        others.append(gy)
+    may_share = backend.array_module(gx).may_share_memory
+    return 0 not in gx.strides and not any(may_share(gx, other) for other in others)

@@ -10,7 +10,7 @@ from tinynet.autograd.grad_mode import is_grad_enabled
 from tinynet.autograd.inplace import InPlaceMethods
 from tinynet.autograd.reductions import ReductionMethods
 from tinynet.autograd.shaping import ShapeMethods
-from tinynet.autograd.tape import Function, backprop, drain
+from tinynet.autograd.tape import Function, run_backprop
 
 
 class Tensor(
@@ -152,7 +152,7 @@ class Tensor(
                 "backward: create_graph=True asks for gradients of gradients; "
                 "tinynet computes first-order gradients only"
             )
-        drain(backprop(self, gradient, retain_graph))
+        run_backprop(self, gradient, retain_graph)
 
     def detach(self):
         """A tensor on the same memory, outside the graph."""

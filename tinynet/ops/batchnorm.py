@@ -6,7 +6,7 @@ from tinynet.autograd.tape import Function
 from tinynet.backend import array_module
 from tinynet.ops.activation import CEILINGS, clamp, rises
 from tinynet.ops.layout import batch_first, channels_first, check_images
-from tinynet.ops.tiles import row_tiles, share
+from tinynet.ops.tiles import SPAN, row_tiles, share
 
 FAR = 4  # deviations; a mean farther than that from 0 is subtracted before anything is squared
 
@@ -95,7 +95,7 @@ class BatchNorm(Function):
         xp = array_module(gy)
         C = gy.shape[0]
         M = gy.size // C
-        gx = xp.empty_like(gy)
+        gx = gy if self.owns_gy else xp.empty_like(gy)
         gy_rows, gx_rows = gy.reshape(C, M), gx.reshape(C, M)
         x_rows = None if x is None else x.reshape(C, M)
         y_rows = None if y is None else y.reshape(C, M)
@@ -106,9 +106,11 @@ class BatchNorm(Function):
             centre, rest = centre_and_rest(mean[c], inv_std[c])
             gz_rows = gy_rows if y is None else gx_rows
             for s in spans:
-                gz = gz_rows[c, s]
                 if y is not None:
-                    xp.multiply(gy_rows[c, s], rises(y_rows[c, s], self.ceiling), out=gz)
+                    # as a float, for NumPy turns a mask in a product into floats by small portions
+                    risen = rises(y_rows[c, s], self.ceiling).astype(gy.dtype)
+                    xp.multiply(gy_rows[c, s], risen, out=gx_rows[c, s])
+                gz = gz_rows[c, s]
                 gbias[c] += row_sum(gz)
                 if x is not None:
                     gweight[c] += row_dot(gz, less(x_rows[c, s], centre))
@@ -120,13 +122,14 @@ class BatchNorm(Function):
             slope = -scale * inv_std[c] * gweight[c] / M
             level = -scale * gbias[c] / M - slope * rest
             for s in spans:
-                xp.multiply(gz_rows[c, s], scale, out=gx_rows[c, s])
+                gx = xp.multiply(gz_rows[c, s], scale, out=gx_rows[c, s])
                 if self.training:
                     through_statistics = less(x_rows[c, s], centre) * slope
                     through_statistics += level
-                    gx_rows[c, s] += through_statistics
+                    gx += through_statistics
 
-        share(differentiate, row_tiles(gy_rows), gy.size)
+        # smaller pieces than forward, for there are more arrays of each to keep in the cache
+        share(differentiate, row_tiles(gy_rows, SPAN // 2), gy.size)
         return (
             batch_first(gx) if self.needs[0] else None,
             gweight[:, 0] if self.needs[1] else None,
