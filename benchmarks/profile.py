@@ -11,7 +11,7 @@ import statistics
 import time
 
 from tinynet.autograd import Function, no_grad
-from tinynet.autograd.tape import backprop
+from tinynet.autograd.walk import backprop
 from tinynet.ops.conv import Conv2d
 from tinynet.ops.linear import Linear
 from tinynet.summary import align

@@ -13,7 +13,8 @@ ENGINE = {"backend", "autograd"}
 NETWORK = ENGINE | {"ops", "nn", "summary"}
 SEES = {
     "backend": set(),
-    "autograd": {"backend"},
+    "threads": set(),
+    "autograd": {"backend", "threads"},
     "ops": ENGINE,
     "nn": ENGINE | {"ops"},
     "optim": ENGINE,

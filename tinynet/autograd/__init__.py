@@ -1,7 +1,7 @@
 """Reverse-mode automatic differentiation on NumPy and CuPy arrays.
 
-Reading order: tape.py (what an op is, how gradients walk back), arithmetic.py (the first ops),
-tensor.py (the object a user holds).
+Reading order: tape.py (what an op is), walk.py (how gradients walk back), arithmetic.py (the
+first ops), tensor.py (the object a user holds).
 """
 
 from tinynet.autograd.creation import (
@@ -18,8 +18,9 @@ from tinynet.autograd.creation import (
 )
 from tinynet.autograd.grad_mode import enable_grad, is_grad_enabled, no_grad
 from tinynet.autograd.shaping import cat, stack
-from tinynet.autograd.tape import Function, Step, backprop
+from tinynet.autograd.tape import Function
 from tinynet.autograd.tensor import Tensor
+from tinynet.autograd.walk import Step, backprop
 
 __all__ = [
     "Function",

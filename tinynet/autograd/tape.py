@@ -1,15 +1,13 @@
-"""The tape: what an op is, how ops are linked, and how gradients walk back along them.
+"""The tape: what an op is, and how ops are linked.
 
 An op is a `Function`: `forward` and `backward` side by side, both on plain arrays. Applying
-one links it to the ops that made its inputs; those links are the tape. `backprop` follows
-them from the loss to the leaves (reverse-mode differentiation: Baydin et al., "Automatic
-differentiation in machine learning: a survey", JMLR 2018, section 3.2).
+one links it to the ops that made its inputs; those links are the tape. Gradients walk back
+along them in `walk.py`.
 """
 
-import collections
-from typing import Any, NamedTuple
+from typing import Any
 
-from tinynet import backend
+from tinynet import backend, threads
 from tinynet.autograd.grad_mode import is_grad_enabled
 
 
@@ -43,12 +41,13 @@ class Function:
         saved: what `save` kept; () once the op's backward has run (`freed` is then True).
         owns_gy: whether nobody else will read the `gy` that backward is given, so that the
             gradient may be written in its place.
+        may_defer: whether `later` may put work off.
     """
 
     tensor_type: Any = None  # the class `apply` wraps results in; tensor.py sets it
     saved = ()
     freed = False
-    owns_gy = False
+    owns_gy = may_defer = False
 
     @classmethod
     def apply(cls, *inputs, **options):
@@ -100,6 +99,14 @@ class Function:
         if self.saved:
             self.saved, self.freed = (), True
 
+    def later(self, work, values):
+        """For `backward` to return as one of its gradients: `work()`, or a promise of it.
+
+        The gradient of a weight is nobody's input, so the walk back can go on while a second
+        thread works it out. Not to be used by an op that also returns `gy` or a view of it.
+        """
+        return threads.later(work, values) if self.may_defer else work()
+
     @property
     def name(self):
         return type(self).__name__
@@ -115,181 +122,3 @@ def unbroadcast(gy, shape):
     extra = gy.ndim - len(shape)
     stretched = [extra + i for i, size in enumerate(shape) if size == 1 != gy.shape[extra + i]]
     return gy.sum(axis=(*range(extra), *stretched)).reshape(shape)
-
-
-class Step(NamedTuple):
-    """One step of backprop: `op`, the gradient `gy` that came in, the gradients `gxs` that go
-    to `op.parents` (None where none is wanted). All are plain arrays: read them, do not
-    write into them, and copy what must outlive the step (a leaf adds later gradients into the
-    array it got first). What `op` saved is freed when the walk goes on to the next step.
-    """
-
-    op: Function
-    gy: Any
-    gxs: tuple
-
-
-def backprop(tensor, gradient=None, retain_graph=False):
-    """Walk the tape back from `tensor`: a generator of one `Step` an op, loss first.
-
-    The gradients of leaf tensors are added into their `.grad` as the walk goes. A `for` loop
-    over it is all that a printer, a NaN hunter or a timer needs:
-
-        for op, gy, gxs in backprop(loss):
-            print(op, gy.shape)
-
-    Args:
-        tensor: where to start. gradient: its cotangent, an array or Tensor of its shape;
-            needed unless it has one element (then 1). retain_graph: keep what the ops saved,
-            so that the same graph can be walked again.
-
-    Raises ValueError for a tensor without a graph, a missing or misshapen gradient, and
-    RuntimeError for a graph that an earlier walk has freed.
-    """
-    return _start(tensor, gradient, retain_graph, watched=True)
-
-
-def run_backprop(tensor, gradient=None, retain_graph=False):
-    """`backprop` from beginning to end with nobody watching, so that an op may write its
-    gradient over the one that came in: one array less to fetch from memory."""
-    collections.deque(_start(tensor, gradient, retain_graph, watched=False), maxlen=0)
-
-
-def _start(tensor, gradient, retain_graph, watched):
-    if not isinstance(tensor, Function.tensor_type):
-        raise TypeError(f"backprop: expected a Tensor, got {type(tensor).__name__}")
-    if not tensor.requires_grad:
-        raise ValueError(
-            "backprop: this tensor has no graph (it does not require a gradient, or was made "
-            "inside no_grad()); compute it from tensors with requires_grad=True"
-        )
-    gy = _start_gradient(tensor, gradient)
-    order = [] if tensor.grad_fn is None else _sorted(tensor.grad_fn)
-    for op in order:
-        _refuse_freed(op)
-    return _walk(tensor, gy, order, retain_graph, watched)
-
-
-def _start_gradient(tensor, gradient):
-    xp = backend.array_module(tensor.array)
-    if gradient is None:
-        if tensor.array.size != 1:
-            raise ValueError(
-                f"backprop: a tensor of shape {tensor.shape} needs a gradient of that shape; "
-                "reduce it to one number first (.sum() or .mean()), or pass gradient="
-            )
-        return xp.ones_like(tensor.array)
-    gy = getattr(gradient, "array", gradient)
-    if not backend.is_array(gy):
-        raise TypeError(
-            f"backprop: gradient must be a Tensor or an array, got {type(gradient).__name__}"
-        )
-    if gy.shape != tensor.shape:
-        raise ValueError(
-            f"backprop: gradient has shape {gy.shape}, expected the tensor's {tensor.shape}"
-        )
-    return backend.to_device(gy, tensor.device).astype(tensor.dtype)
-
-
-def _refuse_freed(op):
-    if op.freed:
-        raise RuntimeError(
-            f"backprop: the graph was freed by an earlier backward ({op.name} no longer "
-            "holds what it saved); run forward again, or pass retain_graph=True the first time"
-        )
-
-
-def _sorted(root):
-    """All ops under `root`, every op before the ops that made its inputs.
-
-    Depth first with an explicit stack (no recursion limit), each op entered once (shared ops
-    cost nothing extra), so the time is linear in the number of links.
-    """
-    finished, seen, stack = [], {id(root)}, [(root, iter(root.parents))]
-    while stack:
-        op, parents = stack[-1]
-        for parent in parents:
-            if isinstance(parent, Function) and id(parent) not in seen:
-                seen.add(id(parent))
-                stack.append((parent, iter(parent.parents)))
-                break
-        else:
-            finished.append(op)
-            stack.pop()
-    finished.reverse()
-    return finished
-
-
-def _walk(tensor, gy, order, retain_graph, watched):
-    if not order:
-        tensor.accumulate_grad(gy)
-        return
-    # For each op that waits for its gradient: the sum so far, and whether that sum is an array
-    # of ours that we may write into (the first contribution may be somebody's view).
-    waiting = {id(tensor.grad_fn): (gy, not watched)}
-    del gy
-    for op in order:
-        if id(op) not in waiting:
-            continue  # every path to it carried no gradient
-        _refuse_freed(op)  # by another walk, since this one began
-        gy, ours = waiting.pop(id(op))
-        op.owns_gy = ours and not watched
-        gxs = _checked(op, op.backward(gy))
-        _hand_out(op, gy, gxs, waiting, watched)
-        yield Step(op, gy, gxs)
-        if not retain_graph:
-            op.free()
-        del gy, gxs  # big arrays, which the next op's backward has better use for
-
-
-def _checked(op, gxs):
-    """The result of `op.backward` as a tuple of arrays of the inputs' shapes and dtypes."""
-    gxs = gxs if isinstance(gxs, tuple) else (gxs,)
-    if len(gxs) != len(op.parents):
-        raise ValueError(
-            f"{op.name}.backward returned {len(gxs)} gradients for {len(op.parents)} inputs"
-        )
-    checked = []
-    for i, (gx, needed) in enumerate(zip(gxs, op.needs, strict=True)):
-        if not needed or gx is None:
-            checked.append(None)
-            continue
-        if not backend.is_array(gx) or gx.shape != op.input_shapes[i]:
-            got = f"shape {gx.shape}" if backend.is_array(gx) else type(gx).__name__
-            raise ValueError(
-                f"{op.name}.backward returned {got} as the gradient of input {i}, "
-                f"expected an array of shape {op.input_shapes[i]}"
-            )
-        checked.append(gx.astype(op.input_dtypes[i], copy=False))
-    return tuple(checked)
-
-
-def _hand_out(op, gy, gxs, waiting, watched):
-    for i, (parent, gx) in enumerate(zip(op.parents, gxs, strict=True)):
-        if gx is None:
-            continue
-        ours = _is_ours(op, gy, gxs, i)
-        if not isinstance(parent, Function):
-            # a leaf keeps what it gets and adds into it
-            parent.accumulate_grad(gx if ours else gx.copy())
-        elif id(parent) not in waiting:
-            waiting[id(parent)] = (gx, ours and not watched)
-        else:
-            total, ours = waiting[id(parent)]
-            if ours:
-                total += gx
-            else:
-                total = total + gx
-            waiting[id(parent)] = (total, True)
-
-
-def _is_ours(op, gy, gxs, i):
-    """Whether gradient i may be written into: its elements share their memory neither with one
-    another (a broadcast view) nor with gy (unless that was ours), a sibling or what op saved."""
-    gx = gxs[i]
-    others = [other for j, other in enumerate(gxs) if j != i and other is not None]
-    others += [kept for kept in op.saved if backend.is_array(kept)]
-    if not op.owns_gy:
-        others.append(gy)
-    may_share = backend.array_module(gx).may_share_memory
-    return 0 not in gx.strides and not any(may_share(gx, other) for other in others)

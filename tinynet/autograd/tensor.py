@@ -10,7 +10,8 @@ from tinynet.autograd.grad_mode import is_grad_enabled
 from tinynet.autograd.inplace import InPlaceMethods
 from tinynet.autograd.reductions import ReductionMethods
 from tinynet.autograd.shaping import ShapeMethods
-from tinynet.autograd.tape import Function, run_backprop
+from tinynet.autograd.tape import Function
+from tinynet.autograd.walk import run_backprop
 
 
 class Tensor(

@@ -6,7 +6,7 @@ from tinynet.autograd.tape import Function
 from tinynet.backend import array_module
 from tinynet.ops.activation import CEILINGS, clamp, rises
 from tinynet.ops.layout import batch_first, channels_first, check_images
-from tinynet.ops.tiles import SPAN, row_tiles, share
+from tinynet.ops.tiles import SPAN, row_tiles
 
 FAR = 4  # deviations; a mean farther than that from 0 is subtracted before anything is squared
 
@@ -64,10 +64,9 @@ class BatchNorm(Function):
         if not self.training:
             mean[:, 0], var[:, 0] = self.running_mean, self.running_var
 
-        def normalise(tile):
-            c, spans = tile
+        for c, spans in row_tiles(x_rows):
             if self.training:
-                mean[c], var[c] = mean_and_variance(x_rows, tile)
+                mean[c], var[c] = mean_and_variance(x_rows, c, spans)
             inv_std[c] = 1 / xp.sqrt(var[c] + self.eps)
             scale = weight[c, None] * inv_std[c]
             centre, rest = centre_and_rest(mean[c], inv_std[c])
@@ -77,8 +76,6 @@ class BatchNorm(Function):
                 z += shift
                 if self.ceiling is not None:
                     clamp(z, self.ceiling, out=z)
-
-        share(normalise, row_tiles(x_rows), x.size)
         if self.training and self.running_mean is not None:
             self.running_mean += self.momentum * (mean[:, 0] - self.running_mean)
             self.running_var += self.momentum * (var[:, 0] * (M / (M - 1)) - self.running_var)
@@ -101,8 +98,8 @@ class BatchNorm(Function):
         y_rows = None if y is None else y.reshape(C, M)
         gbias, gweight = (xp.zeros((C, 1), gy.dtype) for _ in range(2))
 
-        def differentiate(tile):
-            c, spans = tile
+        # smaller pieces than forward, for there are more arrays of each to keep in the cache
+        for c, spans in row_tiles(gy_rows, SPAN // 2):
             centre, rest = centre_and_rest(mean[c], inv_std[c])
             gz_rows = gy_rows if y is None else gx_rows
             for s in spans:
@@ -116,20 +113,17 @@ class BatchNorm(Function):
                     gweight[c] += row_dot(gz, less(x_rows[c, s], centre))
             gweight[c] = (gweight[c] - rest * gbias[c]) * inv_std[c]
             if not self.needs[0]:
-                return
+                continue
             scale = weight[c, None] * inv_std[c]
             # gx = scale gz + slope (x - mean) - scale mean(gz)
             slope = -scale * inv_std[c] * gweight[c] / M
             level = -scale * gbias[c] / M - slope * rest
             for s in spans:
-                gx = xp.multiply(gz_rows[c, s], scale, out=gx_rows[c, s])
+                through_y = xp.multiply(gz_rows[c, s], scale, out=gx_rows[c, s])
                 if self.training:
                     through_statistics = less(x_rows[c, s], centre) * slope
                     through_statistics += level
-                    gx += through_statistics
-
-        # smaller pieces than forward, for there are more arrays of each to keep in the cache
-        share(differentiate, row_tiles(gy_rows, SPAN // 2), gy.size)
+                    through_y += through_statistics
         return (
             batch_first(gx) if self.needs[0] else None,
             gweight[:, 0] if self.needs[1] else None,
@@ -137,15 +131,14 @@ class BatchNorm(Function):
         )
 
 
-def mean_and_variance(rows, tile, centre=None):
-    """Mean and biased variance, each (R, 1), of the rows in `tile` of `rows` (C, M).
+def mean_and_variance(rows, c, spans, centre=None):
+    """Mean and biased variance, each (R, 1), of the R rows `c` of `rows` (C, M), span by span.
 
     E[x^2] - E[x]^2 takes one pass and loses the digits by which E[x]^2 exceeds the variance:
     all of them in float32 once the mean is a thousand deviations. Where the mean turns out to
     be FAR from 0, a second pass does the same with x - mean, exactly (Chan, Golub, LeVeque,
     "Algorithms for computing the sample variance", The American Statistician 37, 1983).
     """
-    c, spans = tile
     M = rows.shape[1]
     total = square = 0
     for s in spans:
@@ -157,7 +150,7 @@ def mean_and_variance(rows, tile, centre=None):
     if centre is not None:
         return centre + off, var
     near = (off * off <= FAR**2 * var).all()
-    return (off, var) if near else mean_and_variance(rows, tile, centre=off)
+    return (off, var) if near else mean_and_variance(rows, c, spans, centre=off)
 
 
 def centre_and_rest(mean, inv_std):

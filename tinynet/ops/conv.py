@@ -75,14 +75,18 @@ class Conv2d(Function):
         gy = channels_first(gy)  # (O, HO, WO, N)
         gx = gw = gb = None
         gY = gy.reshape(G, gy.shape[0] // G, -1)  # (G, O/G, P)
+        if self.needs[1]:
+
+            def weight_gradient():
+                columns = im2col(x, self.window, self.out_size)
+                columns = columns.reshape(G, len(columns) // G, -1)
+                return (gY @ columns.swapaxes(1, 2)).reshape(self.input_shapes[1])
+
+            gw = self.later(weight_gradient, x.size + gy.size)
         if self.needs[0]:
             N, C, H, W = self.input_shapes[0]
             gX = weight.reshape(G, gY.shape[1], -1).swapaxes(1, 2) @ gY  # (G, K, P)
             gx = batch_first(col2im(gX, (C, H, W, N), self.window, self.out_size))
-        if self.needs[1]:
-            columns = im2col(x, self.window, self.out_size)
-            columns = columns.reshape(G, len(columns) // G, -1)
-            gw = (gY @ columns.swapaxes(1, 2)).reshape(self.input_shapes[1])
         if len(self.needs) == 3 and self.needs[2]:
             gb = gy.reshape(gy.shape[0], -1).sum(axis=1)
         return (gx, gw, gb)[: len(self.needs)]

@@ -4,8 +4,7 @@ Howard et al., "MobileNets" (arXiv 1704.04861), section 3.1, equation 3.
 
 The three sums of the op below are written more than once. `depthwise_shifted.py` is the
 definition, short enough to check by eye; `depthwise_banded.py` computes the same numbers with
-matrix products and is the way for batches, `depthwise_single.py` for single pictures. Each is
-given some of the channels at a time: the op shares the channels among the cores.
+matrix products and is the way for batches, `depthwise_single.py` for single pictures.
 """
 
 from tinynet.autograd.tape import Function
@@ -14,7 +13,6 @@ from tinynet.ops import depthwise_banded as banded
 from tinynet.ops import depthwise_shifted as shifted
 from tinynet.ops import depthwise_single as single
 from tinynet.ops.layout import batch_first, channels_first, check_images
-from tinynet.ops.tiles import core_parts, share
 
 
 class DepthwiseConv2d(Function):
@@ -48,11 +46,7 @@ class DepthwiseConv2d(Function):
         )
         self.save(x if self.needs[1] else None, weight if self.needs[0] else None)
         y = array_module(x).empty((C * M, *out_size, x.shape[3]), dtype=x.dtype)
-
-        def convolve(c):
-            self.method.forward(x[c], weight[c, 0], self.window, out=y[c])
-
-        share(convolve, core_parts(x))
+        self.method.forward(x, weight[:, 0], self.window, out=y)
         if bias is not None:
             y += bias[:, None, None, None]
         return batch_first(y)
@@ -61,20 +55,14 @@ class DepthwiseConv2d(Function):
         x, weight = self.saved
         N, C, H, W = self.input_shapes[0]
         gy = channels_first(gy)  # (C*M, HO, WO, N)
-        xp, gx, gw, gb = array_module(gy), None, None, None
-        if self.needs[0]:
-            gx = xp.empty((gy.shape[0], H, W, N), dtype=gy.dtype)
+        gx = gw = gb = None
         if self.needs[1]:
-            gw = xp.empty((gy.shape[0], 1, *self.window.kernel), dtype=gy.dtype)
-
-        def differentiate(c):
-            if self.needs[0]:
-                self.method.input_gradient(gy[c], weight[c, 0], self.window, out=gx[c])
-            if self.needs[1]:
-                gw[c, 0] = self.method.weight_gradient(gy[c], x[c], self.window)
-
-        share(differentiate, core_parts(gy))
+            gw = self.later(
+                lambda: self.method.weight_gradient(gy, x, self.window)[:, None], x.size + gy.size
+            )
         if self.needs[0]:
+            gx = array_module(gy).empty((gy.shape[0], H, W, N), dtype=gy.dtype)
+            self.method.input_gradient(gy, weight[:, 0], self.window, out=gx)
             if gy.shape[0] > C:
                 gx = gx.reshape(C, -1, H, W, N).sum(axis=1)
             gx = batch_first(gx)

@@ -10,7 +10,7 @@ Most entries of the bands are zero, yet it pays: a matrix product runs near the 
 peak, while the nine shifted products of the definition wait for memory at each pass. (64
 channels of 32x32, batch 128, one core: 35 ms against 89, where copying x takes 8.5.)
 
-x (C, H, W, N), weight (C, KH, KW), gy (C, HO, WO, N): the channels that one core works on.
+x (C, H, W, N), weight (C, KH, KW), gy (C, HO, WO, N).
 """
 
 import itertools

@@ -25,10 +25,10 @@ class Linear(Function):
         x, weight = self.saved
         gx = gw = gb = None
         rows = gy.reshape(-1, gy.shape[-1])  # (R, O)
+        if self.needs[1]:
+            gw = self.later(lambda: rows.T @ x.reshape(-1, x.shape[-1]), x.size + gy.size)
         if self.needs[0]:
             gx = gy @ weight
-        if self.needs[1]:
-            gw = rows.T @ x.reshape(-1, x.shape[-1])
         if len(self.needs) == 3 and self.needs[2]:
             gb = rows.sum(axis=0)
         return (gx, gw, gb)[: len(self.needs)]
