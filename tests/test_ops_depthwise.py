@@ -9,10 +9,10 @@ import torch
 from helpers import compare_with_torch
 
 import tinynet.nn.functional as F
-from tinynet.ops import depthwise_banded, depthwise_shifted, depthwise_single
+from tinynet.ops import depthwise_banded, depthwise_flat, depthwise_shifted
 from tinynet.ops.window import Window
 
-WAYS = [depthwise_shifted, depthwise_banded, depthwise_single]
+WAYS = [depthwise_shifted, depthwise_banded, depthwise_flat]
 
 
 def computed(way, x, weight, gy, window):
@@ -49,8 +49,7 @@ def check_both(rng, C, N, size, window, dtype=np.float64):
         results.append(computed(depthwise_banded, x, weight, gy, window))
         with mock.patch.multiple(depthwise_banded, WIDE=2, TILE=int(rng.integers(1, 5))):
             results.append(computed(depthwise_banded, x, weight, gy, window))
-    if N == 1:
-        results.append(computed(depthwise_single, x, weight, gy, window))
+    results.append(computed(depthwise_flat, x, weight, gy, window))
     expected = [
         yt.detach().numpy().transpose(1, 2, 3, 0),
         xt.grad.numpy().transpose(1, 2, 3, 0),
@@ -109,16 +108,13 @@ def test_random_windows(seed):
 
 
 @pytest.mark.parametrize(
-    ("way", "N"),
-    [(depthwise_shifted, 1), (depthwise_shifted, 9), (depthwise_banded, 1), (depthwise_banded, 9)]
-    + [(depthwise_single, 1)],
+    ("way", "N"), [(way, N) for way in (depthwise_banded, depthwise_flat) for N in (1, 9)]
 )
 @pytest.mark.parametrize(("C", "multiplier"), [(5, 1), (4, 2), (2, 3)])
 @pytest.mark.parametrize("stride", [1, 2])
 def test_the_op_by_either_way(rng, monkeypatch, way, C, multiplier, stride, N):
     """The op with its choice of way overruled, filters that share a channel included."""
-    for other in (depthwise_banded, depthwise_single):
-        monkeypatch.setattr(other, "suits", lambda *_, other=other: other is way)
+    monkeypatch.setattr(depthwise_banded, "suits", lambda *_: way is depthwise_banded)
     used = []
     forward = way.forward
     monkeypatch.setattr(way, "forward", lambda *a, **k: used.append(way) or forward(*a, **k))
@@ -134,10 +130,10 @@ def test_the_op_by_either_way(rng, monkeypatch, way, C, multiplier, stride, N):
 
 
 @pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize("way", WAYS, ids=["shifted", "banded", "single"])
+@pytest.mark.parametrize("way", WAYS, ids=["shifted", "banded", "flat"])
 def test_what_is_given_is_not_changed(rng, way, stride):
     window = Window((3, 3), (stride, stride), ((1, 1), (1, 1)))
-    N, out = 1 if way is depthwise_single else 9, 6 // stride
+    N, out = 9, 6 // stride
     arrays = [rng.standard_normal(s) for s in [(2, 6, 6, N), (2, 3, 3), (2, out, out, N)]]
     copies = [a.copy() for a in arrays]
     x, weight, gy = arrays
@@ -153,17 +149,15 @@ def test_rows_wide_enough_to_be_cut(rng):
 
 
 def test_the_choice():
-    """Batches go by band matrices, single pictures by im2col, all else by the definition."""
+    """Batches go by band matrices, all else flat."""
     plain, dilated = Window((3, 3)), Window((3, 3), dilation=(2, 1))
-    for N, dtype, window, banded, single in [
-        (32, np.float32, plain, True, False),
-        (1, np.float64, plain, False, True),
-        (1, np.float32, dilated, False, True),
-        (4, np.float32, plain, False, False),
-        (32, np.float32, dilated, False, False),
-        (32, np.float16, plain, False, False),
-        (1, np.float16, plain, False, False),
+    for N, dtype, window, banded in [
+        (32, np.float32, plain, True),
+        (8, np.float64, plain, True),
+        (1, np.float64, plain, False),
+        (4, np.float32, plain, False),
+        (32, np.float32, dilated, False),
+        (32, np.float16, plain, False),
     ]:
         x = np.zeros((2, 5, 5, N), dtype)
         assert depthwise_banded.suits(x, window) == banded
-        assert depthwise_single.suits(x, window) == single

@@ -4,14 +4,13 @@ Howard et al., "MobileNets" (arXiv 1704.04861), section 3.1, equation 3.
 
 The three sums of the op below are written more than once. `depthwise_shifted.py` is the
 definition, short enough to check by eye; `depthwise_banded.py` computes the same numbers with
-matrix products and is the way for batches, `depthwise_single.py` for single pictures.
+matrix products and is the way for batches, `depthwise_flat.py` for a few pictures.
 """
 
 from tinynet.autograd.tape import Function
 from tinynet.backend import array_module
 from tinynet.ops import depthwise_banded as banded
-from tinynet.ops import depthwise_shifted as shifted
-from tinynet.ops import depthwise_single as single
+from tinynet.ops import depthwise_flat as flat
 from tinynet.ops.layout import batch_first, channels_first, check_images
 
 
@@ -40,10 +39,7 @@ class DepthwiseConv2d(Function):
         out_size = self.window.output_size("DepthwiseConv2d", *x.shape[1:3])
         if M > 1:
             x = x.repeat(M, axis=0)
-        self.method = next(
-            (way for way in (banded, single) if way.suits(x, self.window)),
-            shifted,
-        )
+        self.method = banded if banded.suits(x, self.window) else flat
         self.save(x if self.needs[1] else None, weight if self.needs[0] else None)
         y = array_module(x).empty((C * M, *out_size, x.shape[3]), dtype=x.dtype)
         self.method.forward(x, weight[:, 0], self.window, out=y)
