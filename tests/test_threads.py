@@ -105,7 +105,7 @@ def test_what_would_pile_up_is_done_at_once(blas):
         assert later(caller) == caller()
         gate.set()
         assert all(future.result() for future in waiting)
-        assert isinstance(later(caller), threads.Future)
+        assert isinstance(later(caller), threads.Promise)
 
 
 def test_numpy_error_settings_reach_the_thread(blas):

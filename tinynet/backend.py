@@ -116,10 +116,11 @@ def reuse_freed_memory():
 
 class _Random:
     """The engine's random numbers: one NumPy generator, so that a seed means the same
-    numbers on every device."""
+    numbers on every device. Made when first asked for: NumPy imports its generators only then."""
 
-    def __init__(self):
-        self.generator = np.random.default_rng()
+    @functools.cached_property
+    def generator(self):
+        return np.random.default_rng()
 
 
 _random = _Random()

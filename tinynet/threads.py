@@ -11,21 +11,25 @@ import contextlib
 import contextvars
 import ctypes
 import functools
+import glob
 import os
-from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
-
-__all__ = ["Future", "beside_blas", "busy", "later"]
 
 WORTH_IT = 2**22  # values (16 MB in float32): with less, waking the thread costs what it spares
 BACKLOG = 2  # pieces of work: more would pile up, with the big arrays that they need
 
 
+class Promise:
+    """What the second thread will have worked out: `done()`, and `result()`, which waits for it."""
+
+    def __init__(self, future):
+        self.done, self.result = future.done, future.result
+
+
 def later(work, values):
-    """A Future of `work()`, computed by the second thread; its result at once where that does
-    not pay or can not be.
+    """A Promise of `work()`, kept by the second thread; its result at once where that does not
+    pay or can not be.
 
     values: how many are read for it. It is done at once if there are few, if the second thread
     has enough to do already, or outside a `beside_blas` block.
@@ -33,15 +37,15 @@ def later(work, values):
     if not _state.serving or values < WORTH_IT or busy() >= BACKLOG:
         return work()
     # a thread has NumPy's error settings of its own unless it is given ours
-    future = _second_thread().submit(contextvars.copy_context().run, work)
-    _state.waiting.append(future)
+    promise = Promise(_second_thread().submit(contextvars.copy_context().run, work))
+    _state.waiting.append(promise)
     busy()
-    return future
+    return promise
 
 
 def busy():
     """How many pieces of work the second thread has left. If none, OpenBLAS gets its core."""
-    _state.waiting = [future for future in _state.waiting if not future.done()]
+    _state.waiting = [promise for promise in _state.waiting if not promise.done()]
     if _state.serving:
         _blas().set(_state.serving - bool(_state.waiting))
     return len(_state.waiting)
@@ -78,11 +82,11 @@ class _Blas:
 @functools.lru_cache(maxsize=1)
 def _blas():
     """The OpenBLAS that came with NumPy from PyPI, where it lies in one of two folders; or None."""
-    package = Path(np.__file__).parent
-    folders = (package.with_name("numpy.libs"), package / ".dylibs")
-    for file in (file for folder in folders for file in folder.glob("*openblas*")):
+    package = os.path.dirname(np.__file__)
+    folders = (package + ".libs", os.path.join(package, ".dylibs"))
+    for file in (file for folder in folders for file in glob.glob(f"{folder}/*openblas*")):
         with contextlib.suppress(OSError):
-            library = ctypes.PyDLL(str(file))  # it is loaded already: this is a handle
+            library = ctypes.PyDLL(file)  # it is loaded already: this is a handle
             for name in ("scipy_openblas_{}_num_threads64_", "openblas_{}_num_threads64_"):
                 with contextlib.suppress(AttributeError):
                     return _Blas(library, name)
@@ -99,6 +103,8 @@ _state = _State()
 
 @functools.lru_cache(maxsize=1)
 def _second_thread():
+    from concurrent.futures import ThreadPoolExecutor  # here, for it takes a tenth of our import
+
     return ThreadPoolExecutor(1, "tinynet")
 
 

@@ -157,7 +157,7 @@ def _kept_apart(op, gxs, deferred):
         )
     arrays = []
     for i, (gx, needed) in enumerate(zip(gxs, op.needs, strict=True)):
-        if isinstance(gx, threads.Future):
+        if isinstance(gx, threads.Promise):
             if isinstance(op.parents[i], Function):
                 gx = gx.result()  # the walk goes through here: it has to wait
             else:
