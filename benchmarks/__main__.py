@@ -12,6 +12,7 @@ from tinynet.training.options import number
 
 LOOP, IMPORT = "loop", "import"
 LOOP_ROW = "C"  # the network of the training script's defaults
+LONG = ("D", LOOP)  # not measured in quick mode unless asked for: with them it takes five minutes
 
 
 def parse_options(arguments, rows):
@@ -30,7 +31,7 @@ def parse_options(arguments, rows):
     # fmt: off
     add("rows", nargs="*", type=known, metavar="ROW",
         help=f"{', '.join(rows)}, {LOOP} (cost of the training loop), {IMPORT} (time of import); "
-        "default: all")
+        f"default: all, with --quick all but {' and '.join(LONG)}")
     add("--quick", action="store_true", help="rough figures in under two minutes")
     add("--rounds", type=number(int, 1), metavar="N",
         help=f"turns of each process; default {Effort().rounds}, quick {QUICK.rounds}")
@@ -41,7 +42,8 @@ def parse_options(arguments, rows):
     add("--ours-only", action="store_true", help="time tinynet alone; torch need not be there")
     # fmt: on
     options = parser.parse_args(arguments)
-    options.rows = options.rows or list(names)
+    usual = [name for name in names if not (options.quick and name in LONG)]
+    options.rows = options.rows or usual
     return options
 
 

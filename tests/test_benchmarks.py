@@ -14,7 +14,7 @@ from helpers import assert_same
 import mobilenet
 import tinynet as tn
 from benchmarks import machine, overhead, picture, profile, report, results, stats, torch_worker
-from benchmarks.__main__ import main
+from benchmarks.__main__ import main, parse_options
 from benchmarks.rows import ROWS, Row
 from benchmarks.tinynet_worker import Network
 from benchmarks.turns import (
@@ -295,6 +295,12 @@ def test_an_unknown_row_is_one_sentence():
     )
     assert done.returncode != 0 and "Traceback" not in done.stderr
     assert "expected one of A, B, C, D, E, F, loop, import, got 'Z'" in done.stderr
+
+
+def test_what_is_measured_without_naming_it():
+    assert parse_options([], ROWS).rows == [*ROWS, "loop", "import"]
+    assert parse_options(["--quick"], ROWS).rows == ["A", "B", "C", "E", "F", "import"]
+    assert parse_options(["d", "Loop", "--quick"], ROWS).rows == ["D", "loop"]
 
 
 @pytest.mark.parametrize("arguments", [("T",), ("T", "--quick")])

@@ -1,0 +1,158 @@
+"""Draw the pictures of docs/why-it-is-fast.md: `python docs/pictures/draw.py`."""
+
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+
+from tinynet.ops import depthwise_banded
+from tinynet.ops.window import Window
+
+HERE = Path(__file__).parent
+# Okabe and Ito's colours, told apart by the colour-blind
+BLUE, ORANGE, GREEN, GREY, DARK = "#0072B2", "#E69F00", "#009E73", "#DDDDDD", "#333333"
+
+
+def save(figure, name):
+    figure.savefig(HERE / f"{name}.png", dpi=130, bbox_inches="tight", metadata={"Software": None})
+    plt.close(figure)
+
+
+def cells(axes, x, y, colors, texts=None, size=1.0):
+    for i, color in enumerate(colors):
+        box = plt.Rectangle((x + i * size, y), size, size, facecolor=color, edgecolor="white", lw=1)
+        axes.add_patch(box)
+        if texts:
+            middle = (x + (i + 0.5) * size, y + size / 2)
+            axes.text(*middle, texts[i], ha="center", va="center", fontsize=7, color=DARK)
+
+
+def layout():
+    """The same 3 channels of 2 pictures, 2x2 pixels, in either order of memory."""
+    C, N, P = 3, 2, 4
+    shades = [("#9ecae1", "#3182bd"), ("#fdd0a2", "#f16913"), ("#a1d99b", "#31a354")]
+    figure, axes = plt.subplots(figsize=(9, 3.1))
+    orders = {
+        "N, C, H, W (torch's default)": [
+            (n, c, p) for n in range(N) for c in range(C) for p in range(P)
+        ],
+        "N, H, W, C (channels_last)": [
+            (n, c, p) for n in range(N) for p in range(P) for c in range(C)
+        ],
+        "C, H, W, N (tinynet)": [(n, c, p) for c in range(C) for p in range(P) for n in range(N)],
+    }
+    for line, (name, order) in enumerate(orders.items()):
+        y = -2.2 * line
+        cells(axes, 0, y, [shades[c][n] for n, c, p in order], ["abcd"[p] for n, c, p in order])
+        axes.text(-0.4, y + 0.5, name, ha="right", va="center", fontsize=9)
+        of_one = [i for i, (n, c, p) in enumerate(order) if c == 1]
+        for i in of_one:
+            axes.plot([i + 0.1, i + 0.9], [y - 0.18] * 2, color=DARK, lw=2.5, solid_capstyle="butt")
+    axes.text(
+        12,
+        -5.6,
+        "underlined: one channel, over which BatchNorm sums: one stretch in the last order only",
+        ha="center",
+        fontsize=9,
+    )
+    axes.text(
+        12,
+        1.5,
+        "3 colours: channels; light and dark: two pictures; a to d: pixels",
+        ha="center",
+        fontsize=9,
+    )
+    axes.set(xlim=(-8.6, 24.2), ylim=(-6, 2.1), aspect="equal")
+    axes.axis("off")
+    save(figure, "memory-order")
+
+
+def bands():
+    """The band matrix of one 3x3 filter on rows of 8, stride 1 and 2, made by the kernel itself."""
+    weight = np.arange(1, 10, dtype=np.float32).reshape(1, 3, 3)
+    figure, panels = plt.subplots(1, 2, figsize=(9, 3.4), width_ratios=[1, 1])
+    for axes, stride in zip(panels, (1, 2), strict=True):
+        window = Window((3, 3), (stride, stride), ((1, 1), (1, 1)))
+        outputs = window.output_size("picture", 8, 8)[1]
+        matrix = depthwise_banded._bands(weight, window, range(outputs), range(8))[0].reshape(
+            outputs, 24
+        )
+        shown = np.where(matrix == 0, np.nan, matrix)
+        axes.imshow(shown, cmap="viridis", vmin=-2, vmax=10, aspect="equal")
+        for (row, column), value in np.ndenumerate(matrix):
+            if value:
+                color = "white" if value < 6 else "black"
+                axes.text(
+                    column, row, f"{value:.0f}", ha="center", va="center", fontsize=6, color=color
+                )
+        for edge in (7.5, 15.5):
+            axes.axvline(edge, color=DARK, lw=1)
+        axes.set_xticks(
+            [3.5, 11.5, 19.5],
+            ["row h-1", "row h", "row h+1"] if stride == 1 else ["row 2h-1", "row 2h", "row 2h+1"],
+            fontsize=8,
+        )
+        axes.set_yticks(range(outputs), [f"y[h, {w}]" for w in range(outputs)], fontsize=7)
+        axes.tick_params(length=0)
+        axes.set_title(f"stride {stride}: {outputs} outputs from 3 rows of 8 pixels", fontsize=9)
+    save(figure, "band-matrix")
+
+
+def traffic():
+    """How many times a map goes between memory and processor, in BatchNorm with ReLU6."""
+    # reading counts 1; writing over what was just read 1; writing a new map 2, for the processor
+    # fetches what it is about to overwrite; masks of a byte a value are left out
+    steps = {
+        "forward, pass by pass": [
+            ("mean", 1),
+            ("var", 1),
+            ("scale", 3),
+            ("shift", 2),
+            ("clip", 3),
+        ],
+        "forward, piece by piece": [("read x", 1), ("write y", 2)],
+        "backward, pass by pass": [
+            ("mask", 2),
+            ("gy mask", 3),
+            ("sum", 1),
+            ("dot", 2),
+            ("scale", 2),
+            ("slope x", 3),
+            ("level", 2),
+            ("add", 3),
+        ],
+        "backward, piece by piece": [("read gy, x, y", 3), ("write gx", 2)],
+        "the same, gx over gy": [("read gy, x, y", 3), ("write", 1)],
+    }
+    figure, axes = plt.subplots(figsize=(9, 3.2))
+    shades = [BLUE, ORANGE, GREEN, "#CC79A7", "#56B4E9", "#F0E442", "#D55E00", BLUE]
+    for line, parts in enumerate(steps.values()):
+        start = 0
+        for (what, count), color in zip(parts, shades, strict=False):
+            axes.barh(-line, count, left=start, color=color, edgecolor="white", height=0.7)
+            axes.text(
+                start + count / 2,
+                -line,
+                what,
+                ha="center",
+                va="center",
+                fontsize=6.5,
+                color="black" if color in (ORANGE, "#F0E442", "#56B4E9", "#CC79A7") else "white",
+            )
+            start += count
+        axes.text(start + 0.15, -line, f"{start:g}", va="center", fontsize=9)
+    axes.set_yticks([-i for i in range(len(steps))], list(steps), fontsize=9)
+    axes.set_xlabel("how many times the map crosses between memory and processor", fontsize=9)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_xlim(0, 19)
+    axes.set_xticks(range(0, 20, 2))
+    save(figure, "passes")
+
+
+if __name__ == "__main__":
+    layout()
+    bands()
+    traffic()
