@@ -36,7 +36,7 @@ def forward(x, weight, window, out):
             xp.multiply(seen, weight[c, i, j, None], out=total if first else product)
             if not first:
                 total += product
-        out[c] = total.reshape(-1, HO, width, N)[:, :, :WO]
+        out[c] = total.reshape(len(phases), HO, width, N)[:, :, :WO]
 
 
 def _phases(x, window):
