@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from helpers import assert_same
 import mobilenet
 import tinynet as tn
 from benchmarks import machine, overhead, picture, profile, report, results, stats, torch_worker
-from benchmarks.__main__ import main, parse_options
 from benchmarks.rows import ROWS, Row
 from benchmarks.tinynet_worker import Network
 from benchmarks.turns import (
@@ -23,8 +21,6 @@ from benchmarks.turns import (
     OURS,
     BenchmarkError,
     Effort,
-    Worker,
-    contestants,
     measure,
 )
 from tinynet.autograd import Function
@@ -267,65 +263,3 @@ def test_the_share_of_the_loop_counts_the_first_wait_once_an_epoch():
     assert "missed" in report.loop_text(found)
     quick = {"wait": 0.0, "tensors": 0.0, "step": 8.0, "metrics": 0.1}
     assert "met" in report.loop_text(overhead.summarize([quick], [8.0], start=1.0, batches=100))
-
-
-# the command line
-
-
-def run(*arguments):
-    main([*arguments], {"T": TINY})
-
-
-def test_the_command_measures_prints_and_writes(tmp_path, capsys):
-    run("t", "--quick", "--rounds", "1", "--ours-only", "--out", str(tmp_path / "new"))
-    printed = capsys.readouterr().out
-    assert TINY.what in printed and "rough" in printed
-    (file,) = (tmp_path / "new").glob("cpu-*.json")
-    assert list(json.loads(file.read_text())["rows"]) == ["T"]
-
-
-def test_the_command_profiles_a_row(capsys):
-    run("--profile", "T", "--quick")
-    assert "blocks.3.pointwise.0" in capsys.readouterr().out
-
-
-def test_an_unknown_row_is_one_sentence():
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks", "Z"], cwd=ROOT, capture_output=True, text=True
-    )
-    assert done.returncode != 0 and "Traceback" not in done.stderr
-    assert "expected one of A, B, C, D, E, F, loop, import, got 'Z'" in done.stderr
-
-
-def test_what_is_measured_without_naming_it():
-    assert parse_options([], ROWS).rows == [*ROWS, "loop", "import"]
-    assert parse_options(["--quick"], ROWS).rows == ["A", "B", "C", "E", "F", "import"]
-    assert parse_options(["d", "Loop", "--quick"], ROWS).rows == ["D", "loop"]
-
-
-@pytest.mark.parametrize("arguments", [("T",), ("T", "--quick")])
-def test_without_torch_the_command_says_what_to_do(monkeypatch, arguments):
-    monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(SystemExit, match=r'pip install "tinynet\[test\]".*--ours-only'):
-        run(*arguments)
-
-
-def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(SystemExit, match="--out: cannot make the folder"):
-        run("T", "--out", str(tmp_path / "file" / "below"))
-
-
-def test_a_worker_that_dies_gives_its_reason():
-    row = dataclasses.replace(TINY, batch=-1)
-    with (
-        pytest.raises(BenchmarkError, match="tinynet_worker died: ValueError: negative dimensions"),
-        contestants(row, 1, ours_only=True),
-    ):
-        pass
-
-
-def test_no_worker_is_left_behind():
-    with pytest.raises(KeyboardInterrupt), Worker("benchmarks.tinynet_worker") as worker:
-        raise KeyboardInterrupt
-    assert worker.process.returncode is not None
