@@ -23,6 +23,7 @@ SEES = {
     "training": ENGINE,
     "data": set(),
     "summary": ENGINE | {"ops", "nn"},
+    "doctor": NETWORK | {"tinynet", "threads"},
     "mobilenet": NETWORK | {"tinynet"},
     "train_*": NETWORK | {"tinynet", "mobilenet", "optim", "data", "training", "gradcheck"},
     "tinynet": NETWORK | {"optim", "data", "training", "gradcheck", "stepper"},  # its __init__.py

@@ -58,8 +58,7 @@ def beside_blas():
     There is none if OpenBLAS may use one core only (OPENBLAS_NUM_THREADS=1), if NumPy was built
     with another BLAS, or inside another such block.
     """
-    blas = _blas()
-    threads = blas.get() if blas else 1
+    threads = blas_threads() or 1
     if threads < 2 or _state.serving:
         yield
         return
@@ -67,8 +66,14 @@ def beside_blas():
     try:
         yield
     finally:
-        blas.set(threads)
+        _blas().set(threads)
         _state.serving = 0
+
+
+def blas_threads():
+    """How many threads NumPy's OpenBLAS uses; None where it is another BLAS."""
+    blas = _blas()
+    return blas.get() if blas else None
 
 
 class _Blas:
