@@ -45,16 +45,10 @@ def later(work):
 
 
 def test_work_is_done_by_another_thread(blas):
-    gate = threading.Event()
     with threads.beside_blas():
         assert blas.count == 2
         assert later(caller).result().startswith("tinynet")
-        waiting = later(lambda: gate.wait(timeout=30))
-        assert blas.count == threads.busy() == 1  # a core for each
-        gate.set()
-        waiting.result()
-        assert threads.busy() == 0
-        assert blas.count == 2
+        assert blas.count == 1  # a core for each, to the end, whoever works at the moment
     assert blas.count == 2
 
 
@@ -75,6 +69,7 @@ def test_where_there_is_one_core_to_use_work_is_done_at_once(blas, monkeypatch, 
 def test_little_work_is_done_at_once(blas):
     with threads.beside_blas():
         assert threads.later(caller, ENOUGH - 1) == caller()
+        assert blas.count == 2
 
 
 def test_a_block_in_a_block(blas):
@@ -102,10 +97,10 @@ def test_what_would_pile_up_is_done_at_once(blas):
     gate = threading.Event()
     with threads.beside_blas():
         waiting = [later(lambda: gate.wait(timeout=30)) for _ in range(threads.BACKLOG)]
-        assert later(caller) == caller()
+        assert later(caller).result() == caller()  # a promise nonetheless
         gate.set()
-        assert all(future.result() for future in waiting)
-        assert isinstance(later(caller), threads.Promise)
+        assert all(promise.result() for promise in waiting)
+        assert later(caller).result() != caller()
 
 
 def test_numpy_error_settings_reach_the_thread(blas):
@@ -139,7 +134,7 @@ with threads.beside_blas():
 child = os.fork()
 if child == 0:
     with threads.beside_blas():
-        os._exit(threads.later(lambda: 7, 2**30).result(timeout=20))
+        os._exit(threads.later(lambda: 7, 2**30).result())
 print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
     done = subprocess.run(

@@ -21,39 +21,37 @@ BACKLOG = 2  # pieces of work: more would pile up, with the big arrays that they
 
 
 class Promise:
-    """What the second thread will have worked out: `done()`, and `result()`, which waits for it."""
+    """Something worked out meanwhile: `result()` waits for it, or raises what went wrong."""
 
-    def __init__(self, future):
-        self.done, self.result = future.done, future.result
+    def __init__(self, result):
+        self.result = result
 
 
 def later(work, values):
-    """A Promise of `work()`, kept by the second thread; its result at once where that does not
-    pay or can not be.
+    """A Promise of `work()`, or its result at once: outside a `beside_blas` block, and where few
+    `values` are read for it.
 
-    values: how many are read for it. It is done at once if there are few, if the second thread
-    has enough to do already, or outside a `beside_blas` block.
+    Nothing here depends on how fast either thread is, so that a run repeats bit for bit: a
+    promise is a promise even if the second thread has enough to do and the work is done at
+    once, and OpenBLAS has a thread less from the first promise to the end of the block (the
+    last bits of a matrix times a vector depend on how many it has).
     """
-    if not _state.serving or values < WORTH_IT or busy() >= BACKLOG:
+    if not _state.serving or values < WORTH_IT:
         return work()
+    _blas().set(_state.serving - 1)
+    _state.waiting = [future for future in _state.waiting if not future.done()]
+    if len(_state.waiting) >= BACKLOG:
+        result = work()
+        return Promise(lambda: result)
     # a thread has NumPy's error settings of its own unless it is given ours
-    promise = Promise(_second_thread().submit(contextvars.copy_context().run, work))
-    _state.waiting.append(promise)
-    busy()
-    return promise
-
-
-def busy():
-    """How many pieces of work the second thread has left. If none, OpenBLAS gets its core."""
-    _state.waiting = [promise for promise in _state.waiting if not promise.done()]
-    if _state.serving:
-        _blas().set(_state.serving - bool(_state.waiting))
-    return len(_state.waiting)
+    future = _second_thread().submit(contextvars.copy_context().run, work)
+    _state.waiting.append(future)
+    return Promise(future.result)
 
 
 @contextlib.contextmanager
 def beside_blas():
-    """Have a second thread inside the block, and OpenBLAS leave a core to it while it works.
+    """Have a second thread inside the block; once it has work, OpenBLAS leaves a core to it.
 
     There is none if OpenBLAS may use one core only (OPENBLAS_NUM_THREADS=1), if NumPy was built
     with another BLAS, or inside another such block.

@@ -133,7 +133,6 @@ def _walk(tensor, gy, order, retain_graph, watched):
             continue  # every path to it carried no gradient
         _refuse_freed(op)  # by another walk, since this one began
         gy, ours = waiting.pop(id(op))
-        threads.busy()
         op.owns_gy, op.may_defer = ours and not watched, may_defer
         gxs = _kept_apart(op, op.backward(gy), deferred)
         _hand_out(op, gy, gxs, waiting, watched)
