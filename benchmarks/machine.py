@@ -6,6 +6,8 @@ import platform
 
 import numpy as np
 
+from tinynet import threads
+
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -27,14 +29,13 @@ def torch_version():
 
 def facts():
     """What a reader of the figures has to know about where they were taken."""
-    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
     return {
         "processor": _processor(),
         "cores": cores(),
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
         "numpy": np.__version__,
-        "blas": f"{blas.get('name', 'unknown')} {blas.get('version', '')}".strip(),
+        "blas": threads.blas_name(),
         "torch": torch_version(),
     }
 

@@ -10,8 +10,7 @@ import functools
 import statistics
 import time
 
-from tinynet.autograd import Function, no_grad
-from tinynet.autograd.walk import backprop
+from tinynet.autograd import Function, backprop, no_grad
 from tinynet.ops.conv import Conv2d
 from tinynet.ops.linear import Linear
 from tinynet.summary import align

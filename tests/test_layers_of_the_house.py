@@ -27,7 +27,8 @@ SEES = {
     "mobilenet": NETWORK | {"tinynet"},
     "train_*": NETWORK | {"tinynet", "mobilenet", "optim", "data", "training", "gradcheck"},
     "tinynet": NETWORK | {"optim", "data", "training", "gradcheck", "stepper"},  # its __init__.py
-    "benchmarks": NETWORK | {"tinynet", "mobilenet", "optim", "data", "training", "train_*"},
+    "benchmarks": NETWORK
+    | {"threads", "tinynet", "mobilenet", "optim", "data", "training", "train_*"},
 }
 PACKAGES = {"numpy", "matplotlib", "tqdm", "cupy"}
 TORCH = "benchmarks/torch_worker.py"  # the one file that may import torch

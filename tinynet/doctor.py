@@ -28,9 +28,8 @@ def main(arguments=None):
 def facts():
     """Yields (name, text): versions, BLAS and its threads, what there is for a GPU."""
     yield "tinynet", f"{tn.__version__}, Python {platform.python_version()}, {platform.platform()}"
-    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
     yield "NumPy", np.__version__
-    yield "BLAS", f"{blas.get('name', 'unknown')} {blas.get('version', '')}, {_threads()}"
+    yield "BLAS", f"{threads.blas_name()}, {_threads()}"
     try:
         cupy = backend.cupy()
     except RuntimeError as error:

