@@ -10,29 +10,34 @@ from tinynet.training.files import atomic_write
 
 FOLDER = Path(__file__).resolve().parent / "results"
 FORMAT = 1
+EMPTY = {"rows": {}, "loop": None, "import": None}
 
 
-def path_of_today(folder):
-    """Today's file in `folder`, which is made if need be. Raises OSError where it cannot be."""
+def path_of_today(folder, kind="cpu"):
+    """Today's file in `folder`, which is made if need be.
+
+    Raises BenchmarkError where it cannot be made.
+    """
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise BenchmarkError(
             f"--out: cannot make the folder {folder} ({error.strerror}); choose a writable place"
         ) from None
-    return Path(folder) / f"cpu-{datetime.date.today().isoformat()}.json"
+    return Path(folder) / f"{kind}-{datetime.date.today().isoformat()}.json"
 
 
-def load(path, machine):
+def load(path, machine, empty=EMPTY):
     """The results in `path`, or new ones where there is no such file.
 
-    machine: the facts of this one. Raises BenchmarkError where the file is not one of results or
-    comes from another machine or other versions, whose figures must not stand beside these.
+    machine: the facts of this one. empty: what new ones hold. Raises BenchmarkError where the
+    file is not one of results or comes from another machine or other versions, whose figures must
+    not stand beside these.
     """
     try:
         found = json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        return {"format": FORMAT, "machine": machine, "rows": {}, "loop": None, "import": None}
+        return {"format": FORMAT, "machine": machine, **empty}
     except ValueError:
         found = None
     if not isinstance(found, dict) or found.get("format") != FORMAT:

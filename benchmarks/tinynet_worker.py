@@ -31,7 +31,7 @@ class Network(worker.Network):
         self.x = tn.Tensor(memory.transpose(3, 0, 1, 2))
         self.labels = tn.Tensor(np.arange(N) % row["classes"])
         self.criterion = nn.CrossEntropyLoss()
-        self.optimizer = optim.SGD(self.model.parameters(), lr=0.01, momentum=0.9)
+        self.optimizer = optim.SGD(self.model.parameters(), **self.sgd)
         facts = self.ready(row, after_imports)  # counts the parameters before any are folded away
         faster = nn.fuse_activations if row["train"] else nn.fold_batchnorm
         faster(self.model)

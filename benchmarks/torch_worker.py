@@ -1,4 +1,4 @@
-"""PyTorch's side: the same network, the same step. The one file here that imports torch."""
+"""PyTorch's side: the same network, the same step."""
 
 import torch
 
@@ -48,7 +48,7 @@ class Network(worker.Network):
         self.x = x.contiguous(memory_format=layout)
         self.labels = torch.arange(row["batch"]) % row["classes"]
         self.criterion = torch.nn.CrossEntropyLoss()
-        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.01, momentum=0.9)
+        self.optimizer = torch.optim.SGD(self.model.parameters(), **self.sgd)
         return self.ready(row, after_imports)
 
 

@@ -24,7 +24,12 @@ LONG = 2.0  # seconds of a step that needs no other before it to fill the caches
 
 
 class BenchmarkError(RuntimeError):
-    """Nothing can be measured. The message is one sentence, fit for a command line."""
+    """Nothing can be measured. The message is one sentence, fit for a command line.
+
+    said: the last lines that a process which died has left, for a log.
+    """
+
+    said = ()
 
 
 @dataclass(frozen=True)
@@ -56,9 +61,12 @@ QUICK = Effort(
 
 
 class Worker:
-    """A process that answers requests; `with` ends it, whatever happens."""
+    """A process that answers requests; `with` ends it, whatever happens.
 
-    def __init__(self, module, threads=None):
+    variables: environment variables that it is to have besides its parent's.
+    """
+
+    def __init__(self, module, threads=None, variables=None):
         self.module = module
         threads = str(threads or machine.cores())
         self.errors = tempfile.TemporaryFile()  # noqa: SIM115  (closed in __exit__)
@@ -69,7 +77,11 @@ class Worker:
             stderr=self.errors,
             text=True,
             cwd=ROOT,
-            env={**os.environ, **dict.fromkeys(machine.THREAD_VARIABLES, threads)},
+            env={
+                **os.environ,
+                **dict.fromkeys(machine.THREAD_VARIABLES, threads),
+                **(variables or {}),
+            },
         )
 
     def __enter__(self):
@@ -94,7 +106,9 @@ class Worker:
         self.errors.seek(0)
         said = self.errors.read().decode(errors="replace").strip().splitlines()
         why = said[-1] if said else f"it said nothing and ended with status {status}"
-        raise BenchmarkError(f"the process of {self.module} died: {why}")
+        error = BenchmarkError(f"the process of {self.module} died: {why}")
+        error.said = said[-40:]
+        raise error
 
     def ask(self, do, **arguments):
         self.send(do, **arguments)
@@ -196,13 +210,18 @@ def _take_turns(workers, calculator, effort):
     seconds = {name: [] for name in names}
     rates = _rested(calculator, "products", **product)
     for number in range(rounds):
-        first = number % len(names)
-        for name in names[first:] + names[:first]:
+        for name in rotated(names, number):
             cold = colds[name]
             taken = _rested(workers[name], "steps", count=cold + counts[name])
             seconds[name].append(taken[cold:])
         rates += _rested(calculator, "products", **product)
     return seconds, rates
+
+
+def rotated(names, number):
+    """The order of round `number`: each time another one begins."""
+    first = number % len(names)
+    return names[first:] + names[:first]
 
 
 def _rested(worker, do, **arguments):

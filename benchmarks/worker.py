@@ -29,7 +29,9 @@ def serve(tasks):
 
 class Network:
     """What both libraries' networks do alike; `no_grad`, `model`, `x`, `labels`, `criterion` and
-    `optimizer` are the library's."""
+    `optimizer` are the library's. sgd: the options of both optimisers."""
+
+    sgd = {"lr": 0.01, "momentum": 0.9}
 
     def ready(self, row, after_imports_mb):
         """Choose mode and step by the row; returns what the parent wants to know at the start."""
@@ -52,6 +54,37 @@ class Network:
 
     def steps(self, count):
         return timed(self.step, count)
+
+
+class QueuedNetwork(Network):
+    """A network on a GPU: what Python asks for joins a queue. `wait` returns when all is done."""
+
+    sgd = {**Network.sgd, "nesterov": True}
+
+    def steps(self, count):
+        """The seconds of each of `count` steps, every one of them waited for."""
+        return timed(lambda: self._many(1), count)
+
+    def blocks(self, count, size):
+        """The seconds of a step in each of `count` blocks of `size` steps. Only at the end of a
+        block is the GPU waited for, as in a training loop."""
+        self.wait()
+        return [seconds / size for seconds in timed(lambda: self._many(size), count)]
+
+    def launches(self, count):
+        """The seconds that each of `count` steps takes to be queued while the queue is empty: the
+        time that Python needs, and below which no step can come."""
+        seconds = []
+        for _ in range(count):
+            self.wait()
+            seconds += timed(self.step, 1)
+        self.wait()
+        return seconds
+
+    def _many(self, count):
+        for _ in range(count):
+            self.step()
+        self.wait()
 
 
 def timed(step, count):

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 import tinynet as tn
+from tinynet import backend
 
 # (rtol, atol): torch and NumPy add up in different orders, so the last digits may differ
 TOLERANCES = {np.dtype(np.float64): (1e-9, 1e-9), np.dtype(np.float32): (1e-4, 1e-5)}
@@ -18,7 +19,7 @@ def assert_same(ours, theirs, what="result", rtol=None, atol=None):
     if ours is None or theirs is None:
         assert ours is theirs, f"{what}: tinynet gives {ours!r}, torch {theirs!r}"
         return
-    a = np.asarray(getattr(ours, "array", ours))
+    a = np.asarray(ours)
     b = theirs.detach().resolve_neg().numpy() if isinstance(theirs, torch.Tensor) else theirs
     b = np.asarray(b)
     assert a.shape == b.shape, f"{what}: shape {a.shape}, torch's is {b.shape}"
@@ -36,6 +37,18 @@ def assert_same(ours, theirs, what="result", rtol=None, atol=None):
 def leaf(*values, dtype=np.float64):
     """A tensor of these numbers that requires a gradient."""
     return tn.Tensor(np.array(values, dtype), requires_grad=True)
+
+
+def host(array):
+    """A raw array, wherever it is, as NumPy's."""
+    return backend.to_device(array, "cpu")
+
+
+def shares_memory(a, b):
+    """Whether two raw arrays share memory. On a GPU: whether they lie in one allocation."""
+    if isinstance(a, np.ndarray):
+        return np.shares_memory(a, b)
+    return backend.may_share_memory(a, b)
 
 
 def twins(*arrays, requires_grad=True):

@@ -10,6 +10,14 @@ def pictures(N, H=5, W=7, seed=0):
     return np.random.default_rng(seed).integers(1, 256, (N, 3, H, W), dtype=np.uint8)
 
 
+def random_shift(images, padding, rng):
+    return augment.shift(images, *augment.draw_shifts(len(images), padding, rng))
+
+
+def random_flip(images, rng):
+    return augment.flip(images, augment.draw_flips(len(images), rng))
+
+
 def offsets(images, cropped, padding):
     """Return the (top, left) offset at which each cropped picture was cut from its original."""
     H, W = images.shape[2:]
@@ -28,18 +36,18 @@ def offsets(images, cropped, padding):
 
 
 @pytest.mark.parametrize(("padding", "least"), [(0, 1), (1, 7), (3, 20)])
-def test_random_crop_cuts_windows_from_the_padded_picture(padding, least):
+def test_random_shifts_cuts_windows_from_the_padded_picture(padding, least):
     images = pictures(40)
     before = images.copy()
-    out = augment.random_crop(images, padding, np.random.default_rng(1))
+    out = random_shift(images, padding, np.random.default_rng(1))
     assert (out.shape, out.dtype) == (images.shape, np.uint8)
     assert np.array_equal(images, before)
     assert len(set(offsets(images, out, padding))) >= least
 
 
-def test_random_crop_draws_every_offset_equally_often():
+def test_random_shifts_draws_every_offset_equally_often():
     images = pictures(1800)
-    out = augment.random_crop(images, 1, np.random.default_rng(2))
+    out = random_shift(images, 1, np.random.default_rng(2))
     places, counts = np.unique(offsets(images, out, 1), axis=0, return_counts=True)
     assert len(places) == 9
     assert counts.min() > 140  # 200 expected, with a deviation of 13
@@ -49,7 +57,7 @@ def test_random_crop_draws_every_offset_equally_often():
 def test_random_flip_mirrors_about_half():
     images = pictures(600)
     before = images.copy()
-    out = augment.random_flip(images, np.random.default_rng(3))
+    out = random_flip(images, np.random.default_rng(3))
     assert np.array_equal(images, before)
     same = (out == images).all(axis=(1, 2, 3))
     mirrored = (out == images[:, :, :, ::-1]).all(axis=(1, 2, 3))
@@ -57,7 +65,7 @@ def test_random_flip_mirrors_about_half():
     assert 240 < mirrored.sum() < 360
 
 
-@pytest.mark.parametrize("change", [lambda x, r: augment.random_crop(x, 2, r), augment.random_flip])
+@pytest.mark.parametrize("change", [lambda x, r: random_shift(x, 2, r), random_flip])
 def test_the_same_generator_state_gives_the_same_batch(change):
     images = pictures(50)
     first, again, other = (change(images, np.random.default_rng(s)) for s in (5, 5, 6))

@@ -5,14 +5,17 @@ from pathlib import Path
 
 import pytest
 
+import tinynet.nn  # noqa: F401  (imports the ops, which make the kernels)
+from tinynet.kernel import Kernel
+
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
-def python_blocks(page):
-    """(line, source) of each block that starts with ```python."""
+def blocks(page, language):
+    """(line, source) of each block that starts with ```language."""
     text = page.read_text(encoding="utf-8")
-    for match in re.finditer(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+    for match in re.finditer(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
         yield text[: match.start()].count("\n") + 2, match.group(1)
 
 
@@ -20,7 +23,7 @@ def python_blocks(page):
 def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # what a block writes is not left in the repository
     names = {}
-    for line, source in python_blocks(page):
+    for line, source in blocks(page, "python"):
         padded = "\n" * (line - 1) + source  # so that a traceback names the page's own line
         exec(compile(padded, str(page), "exec"), names)
 
@@ -32,5 +35,12 @@ def test_the_links_of_a_page_lead_somewhere(page):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
+def test_the_cuda_shown_is_the_cuda_that_runs():
+    shown = [source for page in PAGES for _, source in blocks(page, "cuda")]
+    assert shown
+    for source in shown:
+        assert any(source in kernel.source for kernel in Kernel.every), source
+
+
 def test_there_is_code_to_run():
-    assert sum(len(list(python_blocks(page))) for page in PAGES) >= 6
+    assert sum(len(list(blocks(page, "python"))) for page in PAGES) >= 6

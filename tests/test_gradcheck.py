@@ -61,10 +61,10 @@ def test_inputs_are_left_as_they_were():
     x.requires_grad_()
     w.requires_grad_()
     (x * w).sum().backward()
-    before = [t.array.copy() for t in (x, w, x.grad, w.grad)]
+    before = [t.numpy().copy() for t in (x, w, x.grad, w.grad)]
     gradcheck(lambda x, w: (x * w).exp(), [x, w])
     for tensor, array in zip((x, w, x.grad, w.grad), before, strict=True):
-        np.testing.assert_array_equal(tensor.array, array)
+        np.testing.assert_array_equal(tensor.numpy(), array)
     assert x.is_leaf
     assert x.requires_grad
 
@@ -166,7 +166,7 @@ def test_the_same_seed_makes_the_same_check():
     seen = []
 
     def fn(x):
-        seen[-1].append(x.array.copy())
+        seen[-1].append(x.numpy().copy())
         return x * x
 
     for seed in (1, 1, 2):

@@ -23,10 +23,10 @@ def small(activation, bias=False, dtype=np.float64):
     rng = np.random.default_rng(5)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
-            module.running_mean.array[:] = rng.normal(0, 1, module.num_features)
-            module.running_var.array[:] = rng.uniform(0.5, 2, module.num_features)
+            module.running_mean[:] = rng.normal(0, 1, module.num_features)
+            module.running_var[:] = rng.uniform(0.5, 2, module.num_features)
             for p in module.parameters():
-                p.array[:] = rng.uniform(1, 4, p.shape)  # far enough for ReLU6 to saturate
+                p.data[:] = rng.uniform(1, 4, p.shape)  # far enough for ReLU6 to saturate
     return model
 
 

@@ -130,9 +130,9 @@ def test_the_seed_repeats():
 
 def test_dtype_memory_and_gradient_stay():
     weight = nn.Parameter(tn.zeros(3, 4).double())
-    memory = weight.numpy()
+    memory = weight.array
     init.xavier_uniform_(weight)
-    assert weight.numpy() is memory
+    assert weight.array is memory
     assert memory.any()
     assert weight.requires_grad
     assert weight.grad is None

@@ -217,7 +217,7 @@ def test_parameter():
     parameter = nn.Parameter(source)
     assert isinstance(parameter, tn.Tensor)
     assert parameter.requires_grad
-    assert parameter.numpy() is source.numpy()  # the memory is shared, as in torch
+    assert parameter.array is source.array  # the memory is shared, as in torch
     assert not nn.Parameter(source, requires_grad=False).requires_grad
     assert type(parameter * 2) is tn.Tensor
     assert repr(parameter).startswith("Parameter containing:\ntensor([1., 1., 1.]")

@@ -1,4 +1,5 @@
-"""The three ways of depthwise convolution: each against torch, and against each other."""
+"""The three ways of depthwise convolution: each against torch, and against each other. On a GPU
+there is one, by kernels."""
 
 import itertools
 from unittest import mock
@@ -6,24 +7,24 @@ from unittest import mock
 import numpy as np
 import pytest
 import torch
-from helpers import compare_with_torch
+from helpers import compare_with_torch, host
 
 import tinynet.nn.functional as F
+from tinynet import backend
 from tinynet.ops import depthwise_banded, depthwise_flat, depthwise_shifted
 from tinynet.ops.window import Window
-
-WAYS = [depthwise_shifted, depthwise_banded, depthwise_flat]
 
 
 def computed(way, x, weight, gy, window):
     """(y, gx, gw) by one way, into memory that holds NaN before."""
-    y, gx = np.full(gy.shape, np.nan, gy.dtype), np.full(x.shape, np.nan, x.dtype)
+    xp = backend.array_module(x)
+    y, gx = xp.full(gy.shape, np.nan, gy.dtype), xp.full(x.shape, np.nan, x.dtype)
     way.forward(x, weight, window, out=y)
     way.input_gradient(gy, weight, window, out=gx)
-    return y, gx, way.weight_gradient(gy, x, window)
+    return tuple(map(host, (y, gx, way.weight_gradient(gy, x, window))))
 
 
-def check_both(rng, C, N, size, window, dtype=np.float64):
+def check_both(rng, C, N, size, window, device, dtype=np.float64):
     """Forward and both gradients of each way against torch's, and one way against the other."""
     tolerance = (
         {"rtol": 1e-9, "atol": 1e-9} if dtype == np.float64 else {"rtol": 1e-4, "atol": 2e-4}
@@ -44,12 +45,14 @@ def check_both(rng, C, N, size, window, dtype=np.float64):
     gy = rng.standard_normal((C, *out_size, N)).astype(dtype)
     yt.backward(torch.tensor(gy.transpose(3, 0, 1, 2)))
 
-    results = [computed(depthwise_shifted, x, weight, gy, window)]
-    if window.dilation[0] == 1:
+    given = [backend.to_device(array, device) for array in (x, weight, gy)]
+    results = [computed(depthwise_shifted, *given, window)]
+    if device == "cpu" and window.dilation[0] == 1:
         results.append(computed(depthwise_banded, x, weight, gy, window))
         with mock.patch.multiple(depthwise_banded, WIDE=2, TILE=int(rng.integers(1, 5))):
             results.append(computed(depthwise_banded, x, weight, gy, window))
-    results.append(computed(depthwise_flat, x, weight, gy, window))
+    if device == "cpu":
+        results.append(computed(depthwise_flat, x, weight, gy, window))
     expected = [
         yt.detach().numpy().transpose(1, 2, 3, 0),
         xt.grad.numpy().transpose(1, 2, 3, 0),
@@ -78,7 +81,7 @@ PADDINGS = [
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("stride", STRIDES)
 @pytest.mark.parametrize("padding", PADDINGS)
-def test_grid(rng, kernel, stride, padding):
+def test_grid(rng, device, kernel, stride, padding):
     sizes = itertools.cycle([(7, 7), (8, 6), (5, 9), (6, 5)])
     batches = itertools.cycle([1, 2, 8, 9, 33])
     for dilation in [(1, 1), (1, 2), (2, 1), (3, 3)]:
@@ -87,11 +90,11 @@ def test_grid(rng, kernel, stride, padding):
         room = [s + sum(p) - k for s, p, k in zip(size, padding, window.span, strict=True)]
         if min(room) >= 0:
             dtype = np.float32 if dilation == (1, 2) else np.float64
-            check_both(rng, 3, next(batches), size, window, dtype)
+            check_both(rng, 3, next(batches), size, window, device, dtype)
 
 
 @pytest.mark.parametrize("seed", range(100))
-def test_random_windows(seed):
+def test_random_windows(device, seed):
     rng = np.random.default_rng(seed)
     while True:
         size = tuple(rng.integers(1, 15, 2).tolist())
@@ -104,9 +107,11 @@ def test_random_windows(seed):
         room = [s + sum(p) - k for s, p, k in zip(size, window.padding, window.span, strict=True)]
         if min(room) >= 0:
             break
-    check_both(rng, int(rng.integers(1, 5)), int(rng.choice([1, 2, 8, 9, 16])), size, window)
+    C, N = int(rng.integers(1, 5)), int(rng.choice([1, 2, 8, 9, 16]))
+    check_both(rng, C, N, size, window, device)
 
 
+@pytest.mark.cpu_only  # the CPU's two ways
 @pytest.mark.parametrize(
     ("way", "N"), [(way, N) for way in (depthwise_banded, depthwise_flat) for N in (1, 9)]
 )
@@ -130,24 +135,33 @@ def test_the_op_by_either_way(rng, monkeypatch, way, C, multiplier, stride, N):
 
 
 @pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize("way", WAYS, ids=["shifted", "banded", "flat"])
-def test_what_is_given_is_not_changed(rng, way, stride):
+@pytest.mark.parametrize(
+    "way",
+    [
+        depthwise_shifted,
+        pytest.param(depthwise_banded, marks=pytest.mark.cpu_only),
+        pytest.param(depthwise_flat, marks=pytest.mark.cpu_only),
+    ],
+    ids=["shifted", "banded", "flat"],
+)
+def test_what_is_given_is_not_changed(rng, device, way, stride):
     window = Window((3, 3), (stride, stride), ((1, 1), (1, 1)))
     N, out = 9, 6 // stride
     arrays = [rng.standard_normal(s) for s in [(2, 6, 6, N), (2, 3, 3), (2, out, out, N)]]
-    copies = [a.copy() for a in arrays]
-    x, weight, gy = arrays
+    given = [backend.to_device(a.copy(), device) for a in arrays]
+    x, weight, gy = given
     computed(way, x, weight, gy, window)
-    for array, copy in zip(arrays, copies, strict=True):
-        np.testing.assert_array_equal(array, copy)
+    for now, before in zip(given, arrays, strict=True):
+        np.testing.assert_array_equal(host(now), before)
 
 
-def test_rows_wide_enough_to_be_cut(rng):
+def test_rows_wide_enough_to_be_cut(rng, device):
     for size, stride in [((3, 33), 1), ((4, 57), 2), ((2, 70), 3)]:
         window = Window((3, 3), (stride, stride), ((1, 1), (1, 1)))
-        check_both(rng, 2, 8, size, window)
+        check_both(rng, 2, 8, size, window, device)
 
 
+@pytest.mark.cpu_only  # the CPU's two ways
 def test_the_choice():
     """Batches go by band matrices, all else flat."""
     plain, dilated = Window((3, 3)), Window((3, 3), dilation=(2, 1))

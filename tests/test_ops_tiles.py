@@ -5,6 +5,8 @@ import pytest
 
 from tinynet.ops import tiles
 
+pytestmark = pytest.mark.cpu_only  # a GPU takes everything in one piece
+
 
 @pytest.mark.parametrize("C", [0, 1, 3, 7, 64])
 @pytest.mark.parametrize("M", [0, 1, 5, 99, 100, 101, 250, 1000, 1001])

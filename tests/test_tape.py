@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-from helpers import leaf
+from helpers import host, leaf
 
 import tinynet as tn
+from tinynet import backend
 
 
 class Scale(tn.Function):
@@ -168,7 +169,7 @@ def test_a_step_has_names_and_unpacks():
     assert isinstance(step, tn.Step)
     assert step.op.name == "Scale"
     assert step == (step.op, step.gy, step.gxs)
-    assert isinstance(step.gy, np.ndarray)
+    assert backend.is_array(step.gy)
 
 
 def test_ops_come_before_the_ops_that_made_their_inputs():
@@ -247,11 +248,14 @@ def test_saved_arrays_are_there_during_the_step_and_gone_after_it():
 
 
 def test_a_nan_hunter_is_a_for_loop():
+    def finite(array):
+        return np.isfinite(host(array)).all()
+
     x = leaf(0.0, 1.0)
     loss = ((x * 2).log() * tn.tensor([0.0, 1.0])).sum()
     culprits = [
         op.name
         for op, gy, gxs in tn.backprop(loss)
-        if np.isfinite(gy).all() and any(gx is not None and not np.isfinite(gx).all() for gx in gxs)
+        if finite(gy) and not all(gx is None or finite(gx) for gx in gxs)
     ]
     assert culprits == ["Log"]

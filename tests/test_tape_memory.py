@@ -26,6 +26,7 @@ def counted():
     return Counted
 
 
+@pytest.mark.cpu_only  # about Python's stack, and long
 def test_a_hundred_thousand_ops_in_a_chain(counted):
     """No recursion: neither in the sort, nor in the walk, nor when the graph is let go."""
     x = leaf(1.5)
@@ -41,6 +42,7 @@ def test_a_hundred_thousand_ops_in_a_chain(counted):
     assert last() is None
 
 
+@pytest.mark.cpu_only  # about Python's stack, and long
 def test_a_graph_that_was_never_walked_can_be_let_go():
     y = leaf(1.5)
     for _ in range(50_000):

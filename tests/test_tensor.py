@@ -50,6 +50,7 @@ def test_tensor_of_nested_tensors_and_arrays():
     assert tn.tensor([tn.tensor([1, 2]), tn.tensor([3, 4])]).tolist() == [[1, 2], [3, 4]]
 
 
+@pytest.mark.cpu_only  # sharing memory with NumPy
 def test_tensor_copies_and_from_numpy_shares():
     array = np.arange(3.0)
     copied, shared, wrapped = tn.tensor(array), tn.from_numpy(array), tn.Tensor(array)
@@ -160,20 +161,20 @@ def test_wrong_making(call, error, message):
 # what it is
 
 
-def test_attributes():
+def test_attributes(device):
     x = tn.zeros(2, 3)
     assert x.shape == x.size() == (2, 3)
     assert x.size(1) == x.size(-1) == 3
     assert x.ndim == x.dim() == 2
     assert x.numel() == 6
     assert x.dtype == np.float32
-    assert x.device == "cpu"
+    assert x.device == device
 
 
 # conversions
 
 
-def test_conversions_and_their_dtypes():
+def test_conversions_and_their_dtypes(device):
     x = tn.tensor([0.0, 1.7])
     for name, dtype in [("float", np.float32), ("double", np.float64), ("long", np.int64)]:
         assert getattr(x, name)().dtype == dtype
@@ -181,7 +182,7 @@ def test_conversions_and_their_dtypes():
     assert x.long().tolist() == [0, 1]
     assert x.to(np.float64).dtype == x.to(dtype="float64").dtype == np.float64
     assert x.to("cpu", np.float64).dtype == np.float64
-    assert x.to("cpu") is x.to(np.float32) is x.cpu() is x
+    assert x.to(device) is x.to(np.float32) is x
 
 
 def test_conversions_between_floats_carry_the_gradient():
@@ -205,6 +206,29 @@ def test_wrong_conversions(call, error, message):
         call(tn.ones(2))
 
 
+def test_from_device_to_device():
+    x = tn.tensor([1.0, 2.0], requires_grad=True)
+    near = x.to("cpu")
+    assert near.device == tn.tensor([1.0], device="cpu").device == "cpu"
+    assert near.cpu() is near.to(np.float32) is near
+    (near * tn.tensor([3.0, 4.0], device="cpu")).sum().backward()
+    assert x.grad.device == x.device
+    assert x.grad.tolist() == [3, 4]
+
+
+@pytest.mark.parametrize(
+    "op", [lambda a, b: a + b, lambda a, b: a == b, lambda a, b: tn.cat([a, b])]
+)
+def test_tensors_of_two_devices_are_refused(device, op):
+    far, near = tn.ones(2), tn.ones(2, device="cpu")
+    if device == "cpu":
+        assert op(far, near).device == "cpu"
+    else:
+        with pytest.raises(ValueError, match="must be on one device, got cuda, cpu; move them"):
+            op(far, near)
+
+
+@pytest.mark.cpu_only
 @pytest.mark.skipif(tn.cuda_available(), reason="is about machines without a GPU")
 def test_cuda_without_a_gpu_is_refused_in_a_sentence():
     for call in (tn.ones(1).cuda, lambda: tn.ones(1, device="cuda"), lambda: tn.ones(1).to("cuda")):
@@ -212,6 +236,7 @@ def test_cuda_without_a_gpu_is_refused_in_a_sentence():
             call()
 
 
+@pytest.mark.cpu_only  # sharing memory with NumPy
 def test_to_numpy_and_back():
     x = tn.tensor([1.0, 2.0])
     assert np.shares_memory(x.numpy(), x.array)

@@ -8,10 +8,12 @@ installation needs nothing but NumPy.
 import ctypes
 import functools
 import importlib
+import os
 import sys
 
 import numpy as np
 
+NUMPYS = (np.ndarray, np.generic)  # what NumPy's functions return
 INSTALL_HINT = 'pip install "tinynet[cuda12]" (or "tinynet[cuda13]" for CUDA 13)'
 
 
@@ -48,7 +50,7 @@ def cuda_available():
 
 def array_module(array):
     """The module (numpy or cupy) whose functions work on `array`."""
-    if isinstance(array, np.ndarray | np.generic):
+    if isinstance(array, NUMPYS):
         return np
     # An array of CuPy's can only exist once CuPy is loaded: do not import it to find out.
     loaded = sys.modules.get("cupy")
@@ -59,10 +61,10 @@ def array_module(array):
 
 def is_array(value):
     """True for a NumPy array or scalar and for a CuPy array."""
+    if isinstance(value, NUMPYS):
+        return True
     loaded = sys.modules.get("cupy")
-    return isinstance(value, np.ndarray | np.generic) or (
-        loaded is not None and isinstance(value, loaded.ndarray)
-    )
+    return loaded is not None and isinstance(value, loaded.ndarray)
 
 
 def device_of(array):
@@ -70,15 +72,42 @@ def device_of(array):
     return "cpu" if array_module(array) is np else "cuda"
 
 
+def may_share_memory(a, b):
+    """Whether two arrays might share memory. On a GPU: whether they lie in one allocation, which
+    costs less to find out than where each begins and ends."""
+    xp = array_module(a)
+    if xp is not array_module(b):
+        return False
+    return np.may_share_memory(a, b) if xp is np else a.data.mem.ptr == b.data.mem.ptr
+
+
 def check_device(device):
-    """`device` as 'cpu' or 'cuda'. Raises ValueError for any other, RuntimeError without a GPU."""
+    """`device` as 'cpu' or 'cuda'. Raises ValueError for any other, RuntimeError without a GPU or
+    without what CUDA needs beside it."""
     name = str(device)
     if name not in ("cpu", "cuda", "cuda:0"):
         raise ValueError(f"device must be 'cpu' or 'cuda', got {device!r}")
     if name == "cpu":
         return "cpu"
-    cupy()
+    _check_libraries(cupy())
     return "cuda"
+
+
+@functools.lru_cache(maxsize=1)
+def _check_libraries(module):
+    """Raise RuntimeError, in one sentence, where CUDA's compiler or its matrix products lack."""
+    libraries = {
+        "NVRTC, which compiles kernels": module.cuda.nvrtc.getVersion,
+        "cuBLAS, for matrix products": module.cuda.device.get_cublas_handle,
+    }
+    for library, ask in libraries.items():
+        try:
+            ask()
+        except Exception as error:  # CuPy raises its own classes for a missing library
+            raise RuntimeError(
+                f"CuPy found a GPU but not {library} ({' '.join(str(error).split())}); "
+                f"install CUDA's libraries with {INSTALL_HINT}"
+            ) from error
 
 
 def to_device(array, device):
@@ -95,6 +124,12 @@ def to_device(array, device):
     packed = array.transpose(order).copy(order="C")
     moved = cupy().asnumpy(packed) if target == "cpu" else cupy().asarray(packed)
     return moved.transpose(np.argsort(order).tolist())
+
+
+def allow_tf32():
+    """Let matrix products on a GPU round their float32 factors to TF32: 10 bits behind the point
+    for 23, several times faster on GPUs since Ampere. To be called before the first product."""
+    os.environ["CUPY_TF32"] = "1"  # read by CuPy at that moment
 
 
 def reuse_freed_memory():

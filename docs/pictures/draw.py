@@ -1,4 +1,4 @@
-"""Draw the pictures of docs/why-it-is-fast.md: `python docs/pictures/draw.py`."""
+"""Draw the pictures of the pages in docs: `python docs/pictures/draw.py`."""
 
 from pathlib import Path
 
@@ -152,7 +152,42 @@ def traffic():
     save(figure, "passes")
 
 
+def threads():
+    """A warp's 32 threads over a row of outputs in memory, and the pixels that one thread reads."""
+    figure, (memory, window) = plt.subplots(
+        1, 2, figsize=(11, 3), gridspec_kw={"width_ratios": [3.6, 1]}
+    )
+    shades = ["#9ecae1", "#6baed6"]
+    rows = {"y[c, h]:\nwritten": ("w", 8, 0), "x[c, r]:\nread for one tap": ("q", 16, -3.4)}
+    for text, (column, first, y) in rows.items():
+        warp = range(first, first + 32)
+        cells(memory, 0, y, [shades[i // 8 % 2] if i in warp else GREY for i in range(48)])
+        memory.text(-1, y + 0.5, text, ha="right", va="center", fontsize=9)
+        for place in range(6):
+            memory.text(8 * place + 4, y - 0.7, f"{column} = {place}", ha="center", fontsize=8)
+    for thread in (8, 19, 28, 39):
+        style = {"arrowstyle": "-|>", "color": DARK, "lw": 0.8}
+        memory.annotate("", (thread + 0.5, 0.0), (thread + 8.5, -2.4), arrowprops=style)
+    memory.set_title(
+        "a warp: 32 threads, 32 values side by side (here 8 pictures n a place)", fontsize=10
+    )
+    memory.set(xlim=(-9, 49), ylim=(-4.6, 1.4))
+    for row in range(6):
+        cells(window, 0, -row, ["#fdd0a2"] * 3)
+    for output in range(4):
+        window.add_patch(plt.Circle((1.5, -output - 0.5), 0.25, facecolor=BLUE))
+    for output, color in ((0, DARK), (3, GREEN)):
+        box = plt.Rectangle((0, -output - 2), 3, 3, facecolor="none", edgecolor=color, lw=2.2)
+        window.add_patch(box)
+    window.set_title("a thread: 4 outputs,\n18 pixels read for 4 x 9", fontsize=10)
+    window.set(xlim=(-0.5, 3.5), ylim=(-5.2, 1.2), aspect="equal")
+    for axes in (memory, window):
+        axes.axis("off")
+    save(figure, "gpu-threads")
+
+
 if __name__ == "__main__":
     layout()
+    threads()
     bands()
     traffic()

@@ -6,7 +6,7 @@ broadcast (`unbroadcast`).
 
 from tinynet.autograd.elementwise import as_ieee
 from tinynet.autograd.matmul import MatMul
-from tinynet.autograd.tape import Function, unbroadcast
+from tinynet.autograd.tape import Function, check_one_device, unbroadcast
 from tinynet.backend import array_module
 
 
@@ -109,7 +109,7 @@ class Power(_Binary):
 
 
 class Maximum(_Binary):
-    """y = max(a, b);  the gradient goes to the larger; at a tie half to each (as in torch)"""
+    """y = max(a, b);  gy goes to the larger of a and b, at a tie half to each (as in torch)"""
 
     def _forward(self, a, b):
         self.save(a > b, a < b)
@@ -123,7 +123,7 @@ class Maximum(_Binary):
 
 
 class Minimum(Maximum):
-    """y = min(a, b);  the gradient goes to the smaller; at a tie half to each (as in torch)"""
+    """y = min(a, b);  gy goes to the smaller of a and b, at a tie half to each (as in torch)"""
 
     def _forward(self, a, b):
         self.save(a < b, a > b)
@@ -178,6 +178,7 @@ class ArithmeticMethods:
         if pair is NotImplemented:
             return NotImplemented
         a, b = (tensor.array for tensor in pair)
+        check_one_device(function, a, b)
         check_broadcast(function, a, b)
         return type(self).constant(getattr(array_module(a), function)(a, b))
 

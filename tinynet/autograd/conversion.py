@@ -108,7 +108,7 @@ class ConversionMethods:
             # astype, since uint8 + (-1) wraps around as in torch where NumPy refuses the -1
             other = type(self).constant(xp.asarray(other).astype(self._dtype_for(other)))
         elif backend.is_array(other):
-            other = type(self).constant(other)
+            other = type(self).constant(backend.to_device(other, self.device))
         elif not isinstance(other, ConversionMethods):
             return NotImplemented
         a, b = self, other

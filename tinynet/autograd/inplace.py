@@ -11,6 +11,7 @@ import numpy as np
 from tinynet import backend
 from tinynet.autograd.conversion import rank
 from tinynet.autograd.grad_mode import is_grad_enabled
+from tinynet.autograd.shaping import index_for
 
 
 class InPlaceMethods:
@@ -41,21 +42,30 @@ class InPlaceMethods:
                 f"{name}: the value requires a gradient, which overwriting would lose; "
                 "build the result with cat, stack or arithmetic, or pass value.detach()"
             )
+        if any(
+            stride == 0 and size > 1
+            for stride, size in zip(self.array.strides, self.shape, strict=True)
+        ):
+            raise ValueError(
+                f"{name}: an expanded tensor is read-only, for several of its elements are one "
+                "in memory; clone() it first"
+            )
         source = getattr(value, "array", value)
+        if isinstance(source, list | tuple):
+            source = np.asarray(source)
         if backend.is_array(source):
             source = backend.to_device(source, self.device)
         try:
             self.array[index] = source
         except ValueError as error:
             raise ValueError(
-                f"{name}: a value of shape {np.shape(source)} cannot be written into "
+                f"{name}: a value of shape {getattr(source, 'shape', ())} cannot be written into "
                 f"a tensor of shape {self.shape} ({error})"
             ) from None
         return self
 
     def __setitem__(self, index, value):
-        parts = index if isinstance(index, tuple) else (index,)
-        self._write("assignment", value, tuple(getattr(part, "array", part) for part in parts))
+        self._write("assignment", value, index_for(self.array, index))
 
     def copy_(self, source):
         return self._write("copy_", source)

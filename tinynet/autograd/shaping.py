@@ -75,6 +75,8 @@ class Expand(Function):
             for i, size in enumerate(self.shape)
         ]
         try:
+            if min(sizes, default=0) < 0:  # CuPy would take it
+                raise ValueError
             return array_module(x).broadcast_to(x, sizes)
         except ValueError:
             raise ValueError(
@@ -86,6 +88,22 @@ class Expand(Function):
         return unbroadcast(gy, self.input_shapes[0])
 
 
+def index_for(x, index):
+    """A user's `index` as a tuple for the array `x`: no Tensors in it, arrays on x's device.
+
+    CuPy lets positions beyond the end start again at the other one, so an index is shown to NumPy
+    here, unless a Tensor on the GPU is part of it: the CPU would have to wait for the GPU.
+    """
+    parts = index if isinstance(index, tuple) else (index,)
+    parts = tuple(getattr(part, "array", part) for part in parts)
+    xp = array_module(x)
+    if xp is np:
+        return parts
+    if not any(isinstance(part, xp.ndarray) for part in parts):
+        np.broadcast_to(np.False_, x.shape)[parts]
+    return tuple(xp.asarray(part) if isinstance(part, np.ndarray) else part for part in parts)
+
+
 class Index(Function):
     """y = x[index];  gx = 0, with gy added at index (several times where index repeats)"""
 
@@ -94,6 +112,7 @@ class Index(Function):
 
     def forward(self, x):
         try:
+            self.index = index_for(x, self.index)
             return array_module(x).asarray(x[self.index])
         except IndexError as error:
             raise IndexError(f"Index: {error} (the tensor has shape {x.shape})") from None
@@ -101,12 +120,30 @@ class Index(Function):
     def backward(self, gy):
         xp = array_module(gy)
         gx = xp.zeros(self.input_shapes[0], dtype=gy.dtype)
-        parts = self.index if isinstance(self.index, tuple) else (self.index,)
-        if any(not isinstance(part, slice | int | type(None) | type(...)) for part in parts):
-            xp.add.at(gx, self.index, gy)  # an index array may name an element twice
-        else:
+        if all(isinstance(part, slice | int | type(None) | type(...)) for part in self.index):
             gx[self.index] = gy
+        elif xp is np:  # an index array may name an element twice
+            np.add.at(gx, self.index, gy)
+        else:
+            _add_in_order(gx, self.index, gy)
         return gx
+
+
+def _add_in_order(gx, index, gy):
+    """gx[index] += gy with all repeats of an element, in the order in which they come in gy.
+
+    CuPy's add.at adds in the order in which threads arrive: the last digits differ from run to
+    run. Here all first additions come before all second ones, and so on.
+    """
+    xp = array_module(gx)
+    positions = xp.arange(gx.size).reshape(gx.shape)[index].ravel()
+    order = xp.argsort(positions, kind="stable")
+    positions, values = positions[order], gy.ravel()[order]
+    repeat = xp.arange(positions.size) - xp.searchsorted(positions, positions)
+    flat = gx.reshape(-1)
+    for number in range(int(repeat.max()) + 1 if repeat.size else 0):
+        now = repeat == number
+        flat[positions[now]] += values[now]
 
 
 class Concatenate(Function):
@@ -226,10 +263,6 @@ class ShapeMethods:
         return self
 
     def __getitem__(self, index):
-        def plain(part):
-            return getattr(part, "array", part)
-
-        index = tuple(map(plain, index)) if isinstance(index, tuple) else plain(index)
         return Index.apply(self, index=index)
 
     def __iter__(self):

@@ -60,11 +60,7 @@ class Function:
                 )
         op = cls(**options)
         arrays = [tensor.array for tensor in inputs]
-        if len({backend.device_of(array) for array in arrays}) > 1:
-            places = ", ".join(tensor.device for tensor in inputs)
-            raise ValueError(
-                f"{op.name}: all inputs must be on one device, got {places}; move them with .to()"
-            )
+        check_one_device(op.name, *arrays)
         recording = is_grad_enabled()
         op.needs = tuple(recording and tensor.requires_grad for tensor in inputs)
         y = op.forward(*arrays)
@@ -113,6 +109,15 @@ class Function:
 
     def __repr__(self):
         return f"<{self.name}>"
+
+
+def check_one_device(name, *arrays):
+    devices = [backend.device_of(array) for array in arrays]
+    if len(set(devices)) > 1:
+        raise ValueError(
+            f"{name}: all inputs must be on one device, got {', '.join(devices)}; "
+            "move them with .to()"
+        )
 
 
 def unbroadcast(gy, shape):

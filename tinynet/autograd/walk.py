@@ -62,7 +62,7 @@ def _start(tensor, gradient, retain_graph, watched):
             "inside no_grad()); compute it from tensors with requires_grad=True"
         )
     gy = _start_gradient(tensor, gradient)
-    order = [] if tensor.grad_fn is None else _sorted(tensor.grad_fn)
+    order = [] if tensor.grad_fn is None else sorted_ops(tensor.grad_fn)
     for op in order:
         _refuse_freed(op)
     return _walk(tensor, gy, order, retain_graph, watched)
@@ -97,7 +97,7 @@ def _refuse_freed(op):
         )
 
 
-def _sorted(root):
+def sorted_ops(root):
     """All ops under `root`, every op before the ops that made its inputs.
 
     Depth first with an explicit stack (no recursion limit), each op entered once (shared ops
@@ -203,5 +203,5 @@ def _is_ours(op, gy, gxs, i):
     others += [kept for kept in op.saved if backend.is_array(kept)]
     if not op.owns_gy:
         others.append(gy)
-    may_share = backend.array_module(gx).may_share_memory
-    return 0 not in gx.strides and not any(may_share(gx, other) for other in others)
+    shared = any(backend.may_share_memory(gx, other) for other in others)
+    return 0 not in gx.strides and not shared

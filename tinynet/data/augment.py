@@ -1,33 +1,52 @@
 """Augmentation and normalisation of whole batches, with no loop over pictures.
 
-Pictures are uint8 arrays ``(N, C, H, W)``; ``rng`` is a ``numpy.random.Generator``.
+Pictures are uint8 arrays ``(N, C, H, W)``; ``rng`` is a ``numpy.random.Generator``. What chance
+decides is drawn apart from what is then done, so that a GPU can do the same to its own pictures.
 """
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 
-def random_crop(images, padding, rng):
-    """Shift each picture by its own offset of at most ``padding`` pixels each way.
+def draw_shifts(N, padding, rng):
+    """Return ``down`` and ``right``: N whole numbers each, uniform in ``-padding .. padding``."""
+    return rng.integers(-padding, padding + 1, size=(2, N))
 
-    Each picture is surrounded by ``padding`` black (zero) pixels, and a window of its own size
-    is cut from a place drawn uniformly: torchvision's ``RandomCrop(size, padding=padding)``.
-    Returns a new array of the same shape.
+
+def draw_flips(N, rng):
+    """Return N booleans, each True with probability 1/2."""
+    return rng.random(N) < 0.5
+
+
+def shift(images, down, right):
+    """Move a window of each picture's own size ``down`` and ``right`` by so many pixels.
+
+    What lies outside of the picture is black (zero). With shifts drawn by ``draw_shifts`` this is
+    torchvision's ``RandomCrop(size, padding=padding)``. Returns a new array of the same shape.
     """
     N, C, H, W = images.shape
-    padded = np.zeros((N, C, H + 2 * padding, W + 2 * padding), images.dtype)
-    padded[:, :, padding : padding + H, padding : padding + W] = images
+    border = max(np.abs(down).max(initial=0), np.abs(right).max(initial=0))
+    padded = np.zeros((N, C, H + 2 * border, W + 2 * border), images.dtype)
+    padded[:, :, border : border + H, border : border + W] = images
     windows = sliding_window_view(padded, (H, W), axis=(2, 3))  # (N, C, 2p+1, 2p+1, H, W), a view
-    top, left = rng.integers(0, 2 * padding + 1, size=(2, N))
-    return windows[np.arange(N), :, top, left]
+    return windows[np.arange(N), :, border + down, border + right]
 
 
-def random_flip(images, rng):
-    """Mirror each picture left to right with probability 1/2. Returns a new array."""
-    flipped = rng.random(len(images)) < 0.5
+def flip(images, flipped):
+    """Mirror the pictures left to right where ``flipped``. Returns a new array."""
     out = images.copy()
     out[flipped] = images[flipped, :, :, ::-1]
     return out
+
+
+def scale_and_offset(mean, std, dtype=np.float32):
+    """Return two arrays ``(C,)``: a byte times the first plus the second is normalised.
+
+    Args:
+        mean, std: C numbers each, in units of ``pixel / 255``.
+    """
+    mean, std = np.asarray(mean, np.float64), np.asarray(std, np.float64)
+    return (1 / (255 * std)).astype(dtype), (-mean / std).astype(dtype)
 
 
 def normalize(images, mean, std, dtype=np.float32):
@@ -40,12 +59,11 @@ def normalize(images, mean, std, dtype=np.float32):
 
     The result has the shape ``(N, C, H, W)``, but its memory is ``(C, H, W, N)``, batch
     innermost: the layout in which the layers of tinynet work. It is computed as
-    ``images * scale + shift``, in place after the bytes have been reordered: moving bytes is
+    ``images * scale + offset``, in place after the bytes have been reordered: moving bytes is
     four times cheaper than moving floats.
     """
-    mean, std = np.asarray(mean, np.float64), np.asarray(std, np.float64)
-    scale = (1 / (255 * std)).astype(dtype)[:, None, None, None]
-    shift = (-mean / std).astype(dtype)[:, None, None, None]
-    out = np.multiply(np.ascontiguousarray(images.transpose(1, 2, 3, 0)), scale, dtype=dtype)
-    out += shift
+    scale, offset = scale_and_offset(mean, std, dtype)
+    bytes_ = np.ascontiguousarray(images.transpose(1, 2, 3, 0))
+    out = np.multiply(bytes_, scale[:, None, None, None], dtype=dtype)
+    out += offset[:, None, None, None]
     return out.transpose(3, 0, 1, 2)

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from tinynet.data.augment import normalize, random_crop, random_flip
+from tinynet.data import augment
 from tinynet.data.dataset import DataError, ImageSet
 
 _PADDING = 4
@@ -29,6 +29,10 @@ class Loader:
         seed: a whole number from 0 on.
         drop_last: leave out a last batch that is smaller.
         prefetch: prepare the next batch in a thread while the caller works on this one.
+        pictures: what makes the ``x`` of a batch, if not NumPy from ``image_set``: a function of
+            ``picked``, the numbers of the pictures, and ``moves``: None, or the arrays (down,
+            right, flipped) of ``augment.shift`` and ``augment.flip``. A GPU that keeps the bytes
+            itself is told these few numbers a batch, and the same seed gives the same batches.
 
     Raises:
         DataError: if an argument is out of its range, or there would be no batch at all.
@@ -45,6 +49,7 @@ class Loader:
         seed=0,
         drop_last=False,
         prefetch=True,
+        pictures=None,
     ):
         if not isinstance(image_set, ImageSet):
             raise DataError(
@@ -58,6 +63,7 @@ class Loader:
         self.mean, self.std = np.asarray(mean, np.float64), np.asarray(std, np.float64)
         self.shuffle, self.augment, self.seed = shuffle, augment, seed
         self.drop_last, self.prefetch = drop_last, prefetch
+        self.pictures = pictures or self._pictures
         self.epoch = 0
         if self.mean.shape != (3,) or self.std.shape != (3,) or not (self.std > 0).all():
             raise DataError(
@@ -91,10 +97,18 @@ class Loader:
         order = rng.permutation(N) if self.shuffle else np.arange(N)
         for i in range(len(self)):
             picked = order[i * self.batch_size : (i + 1) * self.batch_size]
-            images = self.image_set.images[picked]
+            moves = None
             if self.augment:
-                images = random_flip(random_crop(images, _PADDING, rng), rng)
-            yield normalize(images, self.mean, self.std), self.image_set.labels[picked]
+                shifts = augment.draw_shifts(len(picked), _PADDING, rng)
+                moves = *shifts, augment.draw_flips(len(picked), rng)
+            yield self.pictures(picked, moves), self.image_set.labels[picked]
+
+    def _pictures(self, picked, moves):
+        images = self.image_set.images[picked]
+        if moves is not None:
+            down, right, flipped = moves
+            images = augment.flip(augment.shift(images, down, right), flipped)
+        return augment.normalize(images, self.mean, self.std)
 
 
 def _one_ahead(batches):

@@ -17,7 +17,8 @@ def cross_entropy(
     ignore_index: targets of this number count as nothing. label_smoothing s in [0, 1]: the
     target is taken with 1 - s, and s is spread over all K classes.
 
-    Raises TypeError and ValueError for wrong shapes, dtypes, class numbers and options.
+    Raises TypeError and ValueError for wrong shapes, dtypes and options, and on the CPU for wrong
+    class numbers: on a GPU they make the loss NaN.
     """
     _check(input, target, weight, reduction, label_smoothing)
     K = input.shape[0] if input.ndim == 1 else input.shape[1]
@@ -30,7 +31,8 @@ def cross_entropy(
 
     per_class = target.dtype.kind in "iu"
     labels = target.array.reshape(-1) if per_class else rows(target.detach()).array
-    if per_class:
+    # on a GPU the CPU would have to wait; float16 has no kernel that would notice
+    if per_class and (target.device == "cpu" or input.dtype.itemsize < 4):
         _check_labels(labels, K, ignore_index)
     losses = SoftmaxCrossEntropy.apply(
         rows(input),

@@ -7,8 +7,6 @@ one has taken over becomes an `Identity`.
 
 import collections
 
-import numpy as np
-
 from tinynet.nn.activation import ReLU, ReLU6
 from tinynet.nn.batchnorm import BatchNorm2d
 from tinynet.nn.containers import Sequential
@@ -50,7 +48,7 @@ def fold_batchnorm(model):
                 "fold_batchnorm: BatchNorm2d must use its running statistics; call model.eval() "
                 "first (and keep track_running_stats)"
             )
-        scale = 1 / np.sqrt(norm.running_var.array + norm.eps)
+        scale = (norm.running_var.array + norm.eps) ** -0.5
         shift = 0 if norm.bias is None else norm.bias.array
         if norm.weight is not None:
             scale = scale * norm.weight.array

@@ -3,24 +3,30 @@
 Howard et al., "MobileNets" (arXiv 1704.04861), section 3.1, equation 3.
 
 The three sums of the op below are written more than once. `depthwise_shifted.py` is the
-definition, short enough to check by eye; `depthwise_banded.py` computes the same numbers with
-matrix products and is the way for batches, `depthwise_flat.py` for a few pictures.
+definition, short enough to check by eye, and has the kernels for a GPU; `depthwise_banded.py`
+computes the same numbers with matrix products and is the way for batches on a CPU,
+`depthwise_flat.py` for a few pictures.
 """
+
+import numpy as np
 
 from tinynet.autograd.tape import Function
 from tinynet.backend import array_module
 from tinynet.ops import depthwise_banded as banded
 from tinynet.ops import depthwise_flat as flat
+from tinynet.ops import depthwise_shifted as shifted
 from tinynet.ops.layout import batch_first, channels_first, check_images
 
 
 class DepthwiseConv2d(Function):
     """y[n,c,h,w] = sum over i,j of weight[c,0,i,j] x[n,c, sh*h + dh*i, sw*w + dw*j] (+ bias[c])
 
-    backward: gx[n,c, sh*h + dh*i, sw*w + dw*j] += weight[c,0,i,j] gy[n,c,h,w];
-    gw[c,0,i,j] = sum over n,h,w of gy[n,c,h,w] x[n,c, sh*h + dh*i, sw*w + dw*j].
+    gx[n,c, sh*h + dh*i, sw*w + dw*j] += weight[c,0,i,j] gy[n,c,h,w];
+    gweight[c,0,i,j] = sum over n,h,w of gy[n,c,h,w] x[n,c, sh*h + dh*i, sw*w + dw*j];
+    gbias = gy summed over n,h,w.
 
-    Args: x (N, C, H, W), weight (C*M, 1, KH, KW), optionally bias (C*M,); window: the geometry.
+    Args: x (N, C, H, W), padded by zeros, weight (C*M, 1, KH, KW), optionally bias (C*M,);
+    window: the geometry, stride (sh, sw), dilation (dh, dw).
     M filters a channel (M = 1 in MobileNet) give outputs c*M .. c*M + M-1.
     """
 
@@ -39,7 +45,9 @@ class DepthwiseConv2d(Function):
         out_size = self.window.output_size("DepthwiseConv2d", *x.shape[1:3])
         if M > 1:
             x = x.repeat(M, axis=0)
-        self.method = banded if banded.suits(x, self.window) else flat
+        self.method = shifted if array_module(x) is not np else flat
+        if banded.suits(x, self.window):
+            self.method = banded
         self.save(x if self.needs[1] else None, weight if self.needs[0] else None)
         y = array_module(x).empty((C * M, *out_size, x.shape[3]), dtype=x.dtype)
         self.method.forward(x, weight[:, 0], self.window, out=y)

@@ -33,7 +33,7 @@ def window_averages(size, out_size, kernel, stride, padding, count_padding, dtyp
 
 
 class AveragePool2d(Function):
-    """Y = A X B^T for each channel and picture;  gX = A^T gY B
+    """y = A x B^T for each channel and picture, A averages rows, B columns;  gx = A^T gy B
 
     An average over rectangles is an average over rows of averages over columns, so every kind of
     average pooling is two small matrices: A (HO, H) and B (WO, W).
@@ -80,8 +80,8 @@ class MaxPool2d(Function):
         for number, (i, j) in enumerate(taps):
             seen = self.window.tap(padded, i, j, self.out_size)
             larger = (seen > y) | xp.isnan(seen)
-            y[larger] = seen[larger]
-            winner[larger] = number
+            xp.copyto(y, seen, where=larger)
+            xp.copyto(winner, number, where=larger)
         self.save(winner)
         self.padded_shape = padded.shape
         return batch_first(y)

@@ -11,7 +11,7 @@ from numbers import Real
 import numpy as np
 
 from tinynet.autograd import Tensor
-from tinynet.backend import array_module, device_of, to_device
+from tinynet.backend import array_module, device_of, is_array, to_device
 
 BLOCK = 1 << 15  # elements of a parameter that are updated at a time (128 KiB of float32)
 
@@ -73,9 +73,7 @@ class Optimizer:
         """
         loss = None if closure is None else closure()
         for group in self.param_groups:
-            for p in group["params"]:
-                if p.grad is not None:
-                    self._update(p, group)
+            self._update_all([p for p in group["params"] if p.grad is not None], group)
         self._step_called = True
         return loss
 
@@ -197,6 +195,11 @@ class Optimizer:
         """Two sets: the buffers that a parameter with state has, and those it may have."""
         raise NotImplementedError
 
+    def _update_all(self, params, group):
+        """Change the parameters of a group that have a gradient."""
+        for p in params:
+            self._update(p, group)
+
     def _update(self, p, group):
         """Change `p.array` in place by its gradient `p.grad.array`."""
         raise NotImplementedError
@@ -266,7 +269,8 @@ def _split_names(owner, params):
 
 def _copy_buffer(what, key, value, p):
     """`value` as a new Tensor like `p`: its dtype, its device. `what` is for the error."""
-    array = value.array if isinstance(value, Tensor) else np.asarray(value)
+    array = value.array if isinstance(value, Tensor) else value
+    array = array if is_array(array) else np.asarray(array)
     if key == "step":  # one number for each parameter, always in the main memory
         shape, dtype, device = (), np.float32, "cpu"
     else:

@@ -1,7 +1,12 @@
 """Stochastic gradient descent with momentum, as torch computes it."""
 
+import functools
+
+import numpy as np
+
 from tinynet.autograd import Tensor
 from tinynet.backend import array_module
+from tinynet.kernel import Kernel, suits
 from tinynet.optim.optimizer import Optimizer, blocks, check_number
 
 
@@ -57,17 +62,21 @@ class SGD(Optimizer):
     def _buffer_names(self, group):
         return set(), {"momentum_buffer"}
 
+    def _velocity(self, p, momentum):
+        """v of a parameter as an array (None without momentum), and whether it is yet to be set."""
+        if not momentum:
+            return None, False
+        state = self.state[p]
+        first = "momentum_buffer" not in state
+        if first:
+            state["momentum_buffer"] = Tensor(array_module(p.array).empty_like(p.array))
+        return state["momentum_buffer"].array, first
+
     def _update(self, p, group):
         # float(): a NumPy float64 among the hyperparameters would lift float32 arrays to float64
         lr, momentum = float(group["lr"]), float(group["momentum"])
         weight_decay, kept = float(group["weight_decay"]), 1 - float(group["dampening"])
-        first = False
-        if momentum:
-            state = self.state[p]
-            first = "momentum_buffer" not in state
-            if first:
-                state["momentum_buffer"] = Tensor(array_module(p.array).empty_like(p.array))
-            velocity = state["momentum_buffer"].array
+        velocity, first = self._velocity(p, momentum)
         for block in blocks(p.array):
             x, d = p.array[block], p.grad.array[block]
             if group["maximize"]:
@@ -83,3 +92,63 @@ class SGD(Optimizer):
                     v += d if kept == 1 else kept * d
                 d = d + momentum * v if group["nesterov"] else v
             x -= lr * d
+
+    def _update_all(self, params, group):
+        by_kernel, one_by_one = {}, []
+        for p in params:
+            fits = suits(p.array, p.grad.array)
+            (by_kernel.setdefault(p.dtype, []) if fits else one_by_one).append(p)
+        super()._update_all(one_by_one, group)
+        for together in by_kernel.values():
+            self._update_by_kernel(together, group)
+
+    def _update_by_kernel(self, params, group):
+        xp, table = array_module(params[0].array), []
+        for p in params:
+            v, first = self._velocity(p, group["momentum"])
+            addresses = p.array.data.ptr, p.grad.array.data.ptr, 0 if v is None else v.data.ptr
+            table.append((*addresses, p.array.size, first))
+        table = xp.asarray(np.array(table, np.int64))
+        parts = _parts(xp, tuple(p.array.size for p in params))
+        numbers = (float(group[key]) for key in ("lr", "momentum", "dampening", "weight_decay"))
+        flags = bool(group["nesterov"]), bool(group["maximize"])
+        grid = (len(parts),)
+        SGD_STEP(grid, table, parts, *numbers, *flags, dtype=params[0].dtype, PART=PART)
+
+
+# All parameters in one launch: MobileNet has 83, most of them small, and a launch for each would
+# take longer than the work. A block has up to PART values of one parameter; `table` tells where
+# each parameter, its gradient and its v lie, `parts` which parameter, from where on.
+PART = 4096
+
+
+@functools.lru_cache(maxsize=16)
+def _parts(xp, sizes):
+    starts = [(i, start) for i, size in enumerate(sizes) for start in range(0, size, PART)]
+    return xp.asarray(np.array(starts, np.int64))
+
+
+SGD_STEP = Kernel(
+    "sgd_step",
+    r"""
+extern "C" __global__ void sgd_step(
+    const long long *table, const long long *parts, double lr, double momentum, double dampening,
+    double weight_decay, int nesterov, int maximize)
+{
+    const long long *part = parts + 2 * blockIdx.x, *row = table + 5 * part[0];
+    real *x = (real *)row[0], *v = (real *)row[2];
+    const real *g = (const real *)row[1];
+    const long long size = row[3], end = part[1] + PART < size ? part[1] + PART : size;
+    const bool first = row[4];
+    const real rate = lr, mu = momentum, kept = 1 - dampening, decay = weight_decay;
+    for (long long k = part[1] + threadIdx.x; k < end; k += THREADS) {
+        real d = (maximize ? -g[k] : g[k]) + decay * x[k];
+        if (v) {
+            v[k] = first ? d : mu * v[k] + kept * d;
+            d = nesterov ? d + mu * v[k] : v[k];
+        }
+        x[k] -= rate * d;
+    }
+}
+""",
+)

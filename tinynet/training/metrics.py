@@ -1,10 +1,12 @@
 """Numbers that tell how well a network does."""
 
+import numpy as np
+
 from tinynet.autograd import Tensor
 from tinynet.backend import array_module
 
 
-def accuracy(logits, labels, topk=(1,)):
+def accuracy(logits, labels, topk=(1,), wait=True):
     """The share of pictures whose label is among the k classes of the largest logits.
 
     Among equal logits the class of the smaller number comes first, as in argmax; a NaN counts as
@@ -12,8 +14,9 @@ def accuracy(logits, labels, topk=(1,)):
 
     Args:
         logits: (N, C), an array or a Tensor. labels: (N,), integers from 0 to C - 1.
-        topk: the values of k, each from 1 to C.
-    Returns: a tuple of floats from 0 to 1, one for each k.
+        topk: the values of k, each from 1 to C. wait: False leaves on a GPU what it is still
+        working on, and does not look at the labels there: a training loop need not stop for it.
+    Returns: a tuple of floats from 0 to 1, one for each k (without waiting: arrays of no axes).
     """
     logits, labels = (x.array if isinstance(x, Tensor) else x for x in (logits, labels))
     xp = array_module(logits)
@@ -24,7 +27,8 @@ def accuracy(logits, labels, topk=(1,)):
             f"{logits.shape} and {labels.shape}"
         )
     classes = logits.shape[1]
-    if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= classes:
+    wait = wait or xp is np
+    if wait and (labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= classes):
         raise ValueError(
             f"accuracy: labels must be integers from 0 to {classes - 1}, got {labels.dtype} from "
             f"{labels.min()} to {labels.max()}"
@@ -35,7 +39,8 @@ def accuracy(logits, labels, topk=(1,)):
     own = xp.take_along_axis(logits, labels[:, None], axis=1)
     before = xp.arange(classes) < labels[:, None]
     rank = (~(logits <= own) | ((logits == own) & before)).sum(axis=1)  # ~(<=): NaN counts too
-    return tuple(float((rank < k).mean()) for k in topk)
+    shares = tuple((rank < k).mean() for k in topk)
+    return tuple(map(float, shares)) if wait else shares
 
 
 class Average:
@@ -51,13 +56,19 @@ class Average:
         self.weight = 0
 
     def add(self, value, weight=1):
-        """Take in a batch: its mean `value`, and the number `weight` of pictures in it."""
+        """Take in a batch: its mean `value`, and the number `weight` of pictures in it.
+
+        A value on a GPU, in a Tensor or an array, stays there: nothing is waited for before
+        `mean` is asked.
+        """
         if not weight > 0:
             raise ValueError(f"Average.add: weight must be more than 0, got {weight}")
-        self.total += float(value) * weight
+        value = getattr(value, "array", value)
+        on_cpu = not hasattr(value, "dtype") or array_module(value) is np
+        self.total = self.total + (float(value) if on_cpu else value.astype("float64")) * weight
         self.weight += weight
 
     @property
     def mean(self):
         """The mean so far; NaN before the first value."""
-        return self.total / self.weight if self.weight else float("nan")
+        return float(self.total) / self.weight if self.weight else float("nan")

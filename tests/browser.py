@@ -1,0 +1,50 @@
+"""A real browser without a window, for the tests of the web pages.
+
+`from browser import open_page` gives a test module the fixture `open_page`. The browser is
+Debian's (`apt-get install chromium`), or the one that the variable CHROMIUM names.
+"""
+
+import atexit
+import functools
+import os
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+
+
+@functools.cache
+def chromium():
+    """One browser for the whole run of the tests: starting it takes a second."""
+    playwright = sync_playwright().start()
+    path = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+    browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+    atexit.register(playwright.stop)
+    atexit.register(browser.close)
+    return browser
+
+
+@pytest.fixture
+def open_page():
+    """open_page(file, width=1280, height=900, **options of Playwright's new_context) -> Page.
+
+    The page is offline. At the end no page may have had an error or a message on its console.
+    """
+    contexts, complaints = [], []
+
+    def open_one(file, width=1280, height=900, **options):
+        viewport = {"width": width, "height": height}
+        context = chromium().new_context(viewport=viewport, offline=True, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(10_000)
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(file.as_uri() if hasattr(file, "as_uri") else file)
+        return page
+
+    yield open_one
+    for context in contexts:
+        context.close()
+    assert complaints == []

@@ -1,0 +1,131 @@
+"""CUDA C kernels compiled for the host: the kernel's own source behind `shim.h`.
+
+Stricter than a GPU: every argument must be of the very type that the source names, arrays must
+be contiguous, a write outside an array is found, and so is a barrier that not all threads reach.
+"""
+
+import ctypes
+import functools
+import hashlib
+import importlib.util
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+SHIM = Path(__file__).with_name("shim.h")
+BUILT = Path(__file__).parents[2] / ".pytest_cache" / "kernels"
+GUARD = 64  # bytes before and after each array
+SCALARS = {"int": np.int32, "double": np.float64}
+ELEMENTS = {"float": "f4", "double": "f8", "unsigned char": "u1", "long long": "i8"}
+
+
+class HostModule:
+    """What `cupy.RawModule` is on a GPU: `get_function(name)(grid, block, arguments)`."""
+
+    def __init__(self, *, code, options=()):
+        self.code, self.options = code, options
+
+    def get_function(self, name):
+        return HostKernel(name, self.code, self.options)
+
+
+class HostKernel:
+    def __init__(self, name, code, options):
+        self.name = name
+        self.real = re.search(r"-Dreal=(\w+)", " ".join(options))[1]
+        self.parameters = parameters(name, code)
+        self.run = _library(name, code, options, self.parameters).run
+
+    def __call__(self, grid, block, arguments):
+        assert 1 <= len(grid) <= 3 and all(type(size) is int and size > 0 for size in grid), grid
+        assert len(grid) < 2 or max(grid[1:]) < 65536, f"{self.name}: a grid of {grid}"
+        assert len(arguments) == len(self.parameters), (
+            f"{self.name} takes {self.parameters}, got {len(arguments)} arguments"
+        )
+        copies, pointers = {}, []
+        for kind, argument in zip(self.parameters, arguments, strict=True):
+            if kind.endswith("*"):
+                pointers.append(ctypes.c_void_p(self._guarded(kind, argument, copies)))
+            else:
+                assert type(argument) is SCALARS[kind], f"{self.name}: {argument!r} for {kind}"
+                pointers.append(np.ctypeslib.as_ctypes(np.array(argument)))
+        addresses = (ctypes.c_void_p * len(pointers))(*map(ctypes.addressof, pointers))
+        sizes = (ctypes.c_uint * 3)(*grid, *(1,) * (3 - len(grid)))
+        assert self.run(sizes, block[0], addresses), f"{self.name}: not all threads at a barrier"
+        for array, memory in copies.values():
+            inside = memory[GUARD : GUARD + array.nbytes]
+            outside = np.concatenate([memory[:GUARD], memory[GUARD + array.nbytes :]])
+            assert (outside == 0xA5).all(), f"{self.name} wrote outside of an array {array.shape}"
+            if array.flags.writeable:  # not so: a constant that was broadcast
+                array.reshape(-1).view(np.uint8)[...] = inside
+            else:
+                assert (array.reshape(-1).view(np.uint8) == inside).all(), f"{self.name} wrote"
+
+    def _guarded(self, kind, argument, copies):
+        """The address of a copy of the array with a margin around it."""
+        if argument is None:
+            return None
+        array = argument.values
+        element = kind.removeprefix("const ").removesuffix("*").strip()
+        expected = ELEMENTS[self.real if element in ("real", "Pack") else element]
+        assert array.dtype == expected, f"{self.name}: {array.dtype} for {kind} ({expected})"
+        assert array.flags.c_contiguous, f"{self.name}: an array that is not contiguous for {kind}"
+        key = array.ctypes.data
+        if key not in copies:
+            memory = np.full(array.nbytes + 2 * GUARD, 0xA5, np.uint8)
+            memory[GUARD : GUARD + array.nbytes] = array.reshape(-1).view(np.uint8)
+            copies[key] = array, memory
+        assert copies[key][0].nbytes == array.nbytes, f"{self.name}: arrays that overlap"
+        return copies[key][1].ctypes.data + GUARD
+
+
+def parameters(name, code):
+    """The types in a kernel's signature: ['const real *', 'int', ...]"""
+    (signature,) = re.findall(rf'extern "C" __global__ void {name}\(([^)]*)\)', code)
+    return [re.sub(r"\w+$", "", " ".join(p.split())).strip() for p in signature.split(",")]
+
+
+@functools.lru_cache(maxsize=1)
+def compiler():
+    """The command of a C++ compiler: the machine's, or the one of the package ziglang."""
+    for name in ("c++", "g++", "clang++"):
+        if shutil.which(name):
+            return [name]
+    assert importlib.util.find_spec("ziglang"), (
+        "the kernels' tests need a C++ compiler: apt install g++, or pip install ziglang"
+    )
+    return [sys.executable, "-m", "ziglang", "c++"]
+
+
+def _library(name, code, options, kinds):
+    arguments = ", ".join(f"*({kind} *)arguments[{i}]" for i, kind in enumerate(kinds))
+    barriers = "true" if "__syncthreads" in code else "false"
+    source = f"""
+#include "{SHIM}"
+{code}
+static void **arguments;
+static void body() {{ {name}({arguments}); }}
+extern "C" int run(const unsigned *grid, unsigned threads, void **given)
+{{
+    arguments = given;
+    return run_grid(grid, threads, {barriers}, body);
+}}
+"""
+    flags = ["-O1", "-std=c++17", "-shared", "-fPIC", "-Wall", "-Werror"]
+    flags += ["-Wno-sign-compare", "-Wno-unused-function", "-Wno-unknown-pragmas"]
+    flags += [option for option in options if option.startswith("-D")]
+    everything = "\n".join([SHIM.read_text(), source, *flags])
+    file = BUILT / f"{name}-{hashlib.sha256(everything.encode()).hexdigest()[:16]}.so"
+    if not file.exists():
+        BUILT.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=BUILT) as folder:
+            written, made = Path(folder) / "kernel.cpp", Path(folder) / "kernel.so"
+            written.write_text(source)
+            subprocess.run([*compiler(), *flags, str(written), "-o", str(made)], check=True)
+            made.replace(file)
+    return ctypes.CDLL(str(file))

@@ -1,0 +1,288 @@
+"""A stand-in for CuPy on machines without a GPU: NumPy's arithmetic behind CuPy's manners.
+
+Its arrays refuse to be mixed with NumPy's, so that a stray `np.` on an array of the device is an
+error here as it is there. Its functions are those of CuPy's that the engine uses (`NAMES`: each
+was found in CuPy 14.2), without the options that CuPy lacks. Its kernels are compiled for the
+host (`host_kernel.py`). A fresh array holds NaN, so that a value never written shows.
+"""
+
+import contextlib
+import functools
+import sys
+import types
+
+import numpy as np
+import pytest
+
+from device.host_kernel import HostModule
+from tinynet import backend, kernel
+
+
+def _words(text):
+    return text.split()
+
+
+NAMES = _words("""
+    absolute add all any arange argmax argmin argsort array_equal ascontiguousarray broadcast_to
+    clip concatenate copysign copyto cos cumsum divide einsum equal exp flip floor full full_like
+    greater greater_equal isfinite isinf isnan less less_equal log log1p logical_and logical_not
+    logical_or matmul maximum mean minimum moveaxis multiply negative not_equal ones ones_like pad
+    power put_along_axis repeat roll searchsorted sign sin split sqrt stack subtract sum
+    take_along_axis tanh transpose tril triu where zeros zeros_like
+""")
+METHODS = _words("""
+    all any argmax argmin argsort astype copy cumsum diagonal dot fill flatten max mean min ravel
+    repeat reshape std sum swapaxes transpose var view round nonzero
+""")
+ATTRIBUTES = ("dtype", "itemsize", "nbytes", "ndim", "shape", "size", "strides")
+DTYPES = "?bBhHiIlLqQefdFD"
+REFUSED = {"where", "initial", "casting", "subok"}
+OPERATORS = _words("add sub mul truediv floordiv mod pow matmul and or xor lshift rshift")
+COMPARISONS = _words("lt le gt ge eq ne")
+
+
+class ndarray:  # noqa: N801  (CuPy's name)
+    """An array of the device: `values` is NumPy's, which only this file touches."""
+
+    __array_ufunc__ = None  # NumPy's operators leave the work, and so the refusal, to ours
+    __hash__ = None
+
+    def __init__(self, values):
+        if values.dtype.char not in DTYPES:
+            raise TypeError(f"CuPy has no {values.dtype}")
+        self.values = values
+
+    def __array__(self, *_, **__):
+        raise TypeError("an array of the device was handed to NumPy; use cupy.asnumpy or xp")
+
+    def __array_function__(self, function, *_, **__):
+        raise TypeError(f"numpy.{function.__name__} was given an array of the device; use xp")
+
+    def __repr__(self):
+        return f"device{self.values!r}"
+
+    @property
+    def T(self):
+        return ndarray(self.values.T)
+
+    @property
+    def base(self):
+        """The array that owns the memory: NumPy's, and where CuPy has None this array's own."""
+        base = self.values
+        while isinstance(base.base, np.ndarray):
+            base = base.base
+        return base
+
+    @property
+    def data(self):
+        allocation = types.SimpleNamespace(ptr=self.base.ctypes.data)
+        return types.SimpleNamespace(ptr=self.values.ctypes.data, mem=allocation)
+
+    @property
+    def flags(self):
+        flags = self.values.flags
+        return types.SimpleNamespace(
+            c_contiguous=flags.c_contiguous, f_contiguous=flags.f_contiguous, owndata=flags.owndata
+        )
+
+    def __getitem__(self, index):
+        index = _positions(index, len(self.values) if self.ndim else 1)
+        if any(part is ... for part in index):
+            return wrapped(self.values[index])
+        return wrapped(self.values[(*index, ...)])  # a single element too is a view
+
+    def __setitem__(self, index, value):
+        if isinstance(value, list):
+            raise TypeError("CuPy does not take a list for an array's values")
+        self.values[_positions(index, len(self.values) if self.ndim else 1)] = plain(value)
+
+    def __len__(self):
+        return len(self.values)
+
+    def __iter__(self):
+        return (self[i] for i in range(len(self)))
+
+    # these wait for the GPU and fetch one number
+    def __bool__(self):
+        return bool(self.values)
+
+    def __int__(self):
+        return int(self.values)
+
+    def __float__(self):
+        return float(self.values)
+
+    def __index__(self):
+        return self.values.__index__()
+
+    def item(self):
+        return self.values.item()
+
+    def tolist(self):
+        return self.values.tolist()
+
+    def __neg__(self):
+        return wrapped(-self.values)
+
+    def __abs__(self):
+        return wrapped(abs(self.values))
+
+    def __invert__(self):
+        return wrapped(~self.values)
+
+
+def plain(value):
+    """What NumPy needs in place of `value`; TypeError for an array of NumPy's."""
+    if isinstance(value, ndarray):
+        return value.values
+    if isinstance(value, np.ndarray):
+        raise TypeError(f"a NumPy array of shape {value.shape} was mixed with arrays of the device")
+    if isinstance(value, tuple | list):
+        return type(value)(map(plain, value))
+    return value
+
+
+def _positions(index, length):
+    """An index as a tuple, taken as by CuPy: a float is the integer below it, and in an array alone
+    a position beyond the end of the first axis, of `length`, starts again at the other one."""
+    if isinstance(index, ndarray) and index.dtype.kind in "iu":
+        return (index.values % max(length, 1),)
+    parts = index if isinstance(index, tuple) else (index,)
+    return tuple(int(part) if isinstance(part, float) else plain(part) for part in parts)
+
+
+def wrapped(value):
+    if isinstance(value, np.ndarray | np.generic):
+        return ndarray(np.asarray(value))
+    return type(value)(map(wrapped, value)) if isinstance(value, tuple | list) else value
+
+
+def on_the_device(function):
+    """NumPy's function on arrays of the device, and on nothing else."""
+
+    def call(*arguments, **options):
+        refused = REFUSED & options.keys() if function is not np.copyto else None
+        if refused:
+            raise TypeError(f"CuPy's {function.__name__} does not know {refused}")
+        out = options.get("out")
+        options = {name: plain(value) for name, value in options.items()}
+        result = function(*map(plain, arguments), **options)
+        for array in (*arguments, out):
+            if isinstance(array, ndarray) and array.values is result:
+                return array
+        return wrapped(result)
+
+    return call
+
+
+def _method(name):
+    def method(self, *arguments, **options):
+        result = on_the_device(getattr(self.values, name))(*arguments, **options)
+        same = isinstance(result, ndarray) and result.values is self.values
+        return self if same else result
+
+    return method
+
+
+def _operator(name):
+    def operator(self, other):
+        result = getattr(self.values, name)(plain(other))
+        return result if result is NotImplemented else wrapped(result)
+
+    return operator
+
+
+def _in_place(name):
+    def operator(self, other):
+        getattr(self.values, name)(plain(other))
+        return self
+
+    return operator
+
+
+for _name in METHODS:
+    setattr(ndarray, _name, _method(_name))
+for _name in ATTRIBUTES:
+    setattr(ndarray, _name, property(lambda self, name=_name: getattr(self.values, name)))
+for _name in OPERATORS:
+    setattr(ndarray, f"__{_name}__", _operator(f"__{_name}__"))
+    setattr(ndarray, f"__r{_name}__", _operator(f"__r{_name}__"))
+    setattr(ndarray, f"__i{_name}__", _in_place(f"__i{_name}__"))
+for _name in COMPARISONS:
+    setattr(ndarray, f"__{_name}__", _operator(f"__{_name}__"))
+
+
+def _filled(values):
+    """As after an allocation: whatever was there before."""
+    values[...] = np.nan if values.dtype.kind == "f" else 0x55 if values.dtype.kind != "b" else True
+    return ndarray(values)
+
+
+def _empty(shape, dtype=float):
+    return _filled(np.empty(shape, dtype))
+
+
+def _empty_like(a, dtype=None):
+    return _filled(np.empty_like(plain(a), dtype))
+
+
+def _asarray(value, dtype=None):
+    """The one way in: a copy of NumPy's array."""
+    if isinstance(value, ndarray):
+        return value if dtype in (None, value.dtype) else value.astype(dtype)
+    return ndarray(np.array(value, dtype))
+
+
+def _asnumpy(value):
+    """The one way out."""
+    return value.values.copy()
+
+
+def _array_equal(a, b, equal_nan=False):
+    return ndarray(np.asarray(np.array_equal(plain(a), plain(b), equal_nan)))
+
+
+@contextlib.contextmanager
+def in_place_of_cupy(threads=4):
+    """A block inside which the engine finds the stand-in where it looks for CuPy.
+
+    Blocks of few `threads` keep the kernels quick here, and full even on small arrays.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "cupy", make())
+        patch.setattr(kernel, "THREADS", threads)
+        _forget_cupy()
+        try:
+            yield
+        finally:
+            _forget_cupy()
+
+
+def _forget_cupy():
+    backend.cupy.cache_clear()
+    for each in kernel.Kernel.every:
+        each._compiled.cache_clear()
+
+
+@functools.cache
+def make():
+    """The module that stands in for `cupy`."""
+    cupy = types.ModuleType("cupy")
+    cupy.__version__ = "14.2.0"
+    for name in NAMES:
+        setattr(cupy, name, on_the_device(getattr(np, name)))
+    cupy.ndarray, cupy.RawModule = ndarray, HostModule
+    cupy.empty, cupy.empty_like = _empty, _empty_like
+    cupy.asarray, cupy.asnumpy, cupy.array_equal = _asarray, _asnumpy, _array_equal
+    properties = {"name": b"stand-in", "totalGlobalMem": 2**30, "major": 9, "minor": 0}
+    cupy.cuda = types.SimpleNamespace(
+        runtime=types.SimpleNamespace(
+            getDeviceCount=lambda: 1,
+            runtimeGetVersion=lambda: 12090,
+            driverGetVersion=lambda: 12090,
+            getDeviceProperties=lambda number: properties,
+        ),
+        nvrtc=types.SimpleNamespace(getVersion=lambda: (12, 9)),
+        device=types.SimpleNamespace(get_cublas_handle=lambda: 1),
+    )
+    return cupy
