@@ -11,7 +11,7 @@ demo: $(VENV)/installed
 	    --epochs 6 --lr 0.3 --out runs/demo --overwrite
 
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .

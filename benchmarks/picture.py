@@ -3,7 +3,7 @@
 from matplotlib.figure import Figure  # not pyplot: it keeps every figure, and may want a screen
 
 from benchmarks.turns import CHANNELS_LAST, DEFAULT, OURS
-from tinynet.training.files import atomic_write
+from tinynet.files import atomic_write
 
 # From the Okabe-Ito palette: told apart by readers of every colour vision.
 BARS = (

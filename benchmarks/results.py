@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from benchmarks.turns import BenchmarkError
-from tinynet.training.files import atomic_write
+from tinynet.files import atomic_write
 
 FOLDER = Path(__file__).resolve().parent / "results"
 FORMAT = 1

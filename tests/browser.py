@@ -6,10 +6,12 @@ Debian's (`apt-get install chromium`), or the one that the variable CHROMIUM nam
 
 import atexit
 import functools
+import importlib.util
 import os
+import shutil
 
 import pytest
-from playwright.sync_api import sync_playwright
+from needs import lacking
 
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
@@ -17,8 +19,14 @@ ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 @functools.cache
 def chromium():
     """One browser for the whole run of the tests: starting it takes a second."""
+    path = os.environ.get("CHROMIUM") or shutil.which("chromium")
+    if not path:
+        lacking("Chromium", "apt install chromium, or name another in the variable CHROMIUM")
+    if not importlib.util.find_spec("playwright"):
+        lacking("Playwright", "pip install playwright")
+    from playwright.sync_api import sync_playwright  # here: it need not be installed
+
     playwright = sync_playwright().start()
-    path = os.environ.get("CHROMIUM", "/usr/bin/chromium")
     browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
     atexit.register(playwright.stop)
     atexit.register(browser.close)

@@ -8,6 +8,7 @@ import sys
 # Before NumPy and torch are imported: their thread pools fight each other for the processor.
 for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[variable] = "1"
+os.environ["MPLBACKEND"] = "Agg"  # the handbook's pictures open no window
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402

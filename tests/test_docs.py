@@ -1,5 +1,7 @@
 """Every Python block of the README and the handbook runs, as a reader would paste it."""
 
+import contextlib
+import io
 import re
 from pathlib import Path
 
@@ -13,19 +15,23 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").r
 
 
 def blocks(page, language):
-    """(line, source) of each block that starts with ```language."""
+    """(line, source, shown) of each block that starts with ```language; shown: the ```text block
+    right behind it, which is what it prints, or None."""
     text = page.read_text(encoding="utf-8")
-    for match in re.finditer(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
-        yield text[: match.start()].count("\n") + 2, match.group(1)
+    block = rf"^```{language}\n(.*?)^```$(?:\n\n```text\n(.*?)^```$)?"
+    for match in re.finditer(block, text, re.MULTILINE | re.DOTALL):
+        yield text[: match.start()].count("\n") + 2, *match.groups()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # what a block writes is not left in the repository
     names = {}
-    for line, source in blocks(page, "python"):
+    for line, source, shown in blocks(page, "python"):
         padded = "\n" * (line - 1) + source  # so that a traceback names the page's own line
-        exec(compile(padded, str(page), "exec"), names)
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            exec(compile(padded, str(page), "exec"), names)
+        assert shown is None or printed.getvalue() == shown, f"line {line}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -36,7 +42,7 @@ def test_the_links_of_a_page_lead_somewhere(page):
 
 
 def test_the_cuda_shown_is_the_cuda_that_runs():
-    shown = [source for page in PAGES for _, source in blocks(page, "cuda")]
+    shown = [source for page in PAGES for _, source, _ in blocks(page, "cuda")]
     assert shown
     for source in shown:
         assert any(source in kernel.source for kernel in Kernel.every), source

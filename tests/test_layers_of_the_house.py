@@ -13,6 +13,7 @@ ENGINE = {"backend", "autograd"}
 NETWORK = ENGINE | {"ops", "nn", "summary"}
 SEES = {
     "backend": set(),
+    "files": set(),
     "threads": set(),
     "kernel": {"backend"},
     "autograd": {"backend", "threads"},
@@ -20,9 +21,9 @@ SEES = {
     "nn": ENGINE | {"ops"},
     "optim": ENGINE | {"kernel"},
     "gradcheck": ENGINE,
-    "stepper": ENGINE,
+    "stepper": ENGINE | {"files"},
     "lessons": NETWORK | {"tinynet", "mobilenet", "stepper"},
-    "training": ENGINE,
+    "training": ENGINE | {"files"},
     "data": set(),
     "summary": ENGINE | {"ops", "nn"},
     "doctor": NETWORK | {"tinynet", "threads"},
@@ -30,7 +31,7 @@ SEES = {
     "train_*": NETWORK | {"tinynet", "mobilenet", "optim", "data", "training", "gradcheck"},
     "tinynet": NETWORK | {"optim", "data", "training", "gradcheck", "stepper"},  # its __init__.py
     "benchmarks": NETWORK
-    | {"threads", "tinynet", "mobilenet", "optim", "data", "training", "train_*"}
+    | {"files", "threads", "tinynet", "mobilenet", "optim", "data", "training", "train_*"}
     | {"kernel", "doctor"},
 }
 PACKAGES = {"numpy", "matplotlib", "tqdm", "cupy"}
@@ -123,7 +124,7 @@ BAD = {
     "stepper imports nn": ("tinynet/stepper/page.py", "from tinynet.nn import Module"),
     "data imports backend": ("tinynet/data/loader.py", "from tinynet.backend import array_module"),
     "data imports training": ("tinynet/data/loader.py", "from tinynet import training"),
-    "training imports optim": ("tinynet/training/files.py", "import tinynet.optim"),
+    "training imports optim": ("tinynet/training/history.py", "import tinynet.optim"),
     "autograd imports mobilenet": ("tinynet/autograd/tape.py", "import mobilenet"),
     "mobilenet imports a script": ("mobilenet.py", "from train_cifar100 import main"),
     "inside a function": ("tinynet/ops/conv.py", "def f():\n    from tinynet.nn import Module"),
@@ -159,7 +160,7 @@ def house(tmp_path):
         "tinynet/gradcheck.py": "from .autograd import Tensor",
         "tinynet/stepper/page.py": "import tinynet.autograd",
         "tinynet/data/loader.py": "import tqdm\nfrom tinynet.data.shapes import draw",
-        "tinynet/training/files.py": "from tinynet.training import metrics",
+        "tinynet/training/history.py": "from tinynet.training import metrics",
         "mobilenet.py": "import tinynet as tn\nimport tinynet.nn as nn",
         "train_cifar100.py": "import mobilenet\nfrom tinynet.data import loader",
         "benchmarks/torch_worker.py": "import torch\nfrom benchmarks import turns",

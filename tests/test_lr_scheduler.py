@@ -172,7 +172,9 @@ def test_going_on_by_last_epoch_equals_torch(make, last_epoch):
 
 
 @pytest.mark.filterwarnings("ignore:The epoch parameter")
-@pytest.mark.parametrize("schedule", SINGLE.keys() - {"linear flat"})  # there torch divides by 0
+@pytest.mark.parametrize(
+    "schedule", [name for name in SINGLE if name != "linear flat"]
+)  # there torch divides by 0
 def test_stepping_to_an_epoch_equals_torch(schedule):
     results = []
     for package in (optim, torch.optim):

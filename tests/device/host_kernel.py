@@ -92,14 +92,13 @@ def parameters(name, code):
 
 @functools.lru_cache(maxsize=1)
 def compiler():
-    """The command of a C++ compiler: the machine's, or the one of the package ziglang."""
+    """The command of a C++ compiler, the machine's or that of the package ziglang; or None."""
     for name in ("c++", "g++", "clang++"):
         if shutil.which(name):
             return [name]
-    assert importlib.util.find_spec("ziglang"), (
-        "the kernels' tests need a C++ compiler: apt install g++, or pip install ziglang"
-    )
-    return [sys.executable, "-m", "ziglang", "c++"]
+    if importlib.util.find_spec("ziglang"):
+        return [sys.executable, "-m", "ziglang", "c++"]
+    return None
 
 
 def _library(name, code, options, kinds):

@@ -13,8 +13,9 @@ import types
 
 import numpy as np
 import pytest
+from needs import lacking
 
-from device.host_kernel import HostModule
+from device.host_kernel import HostModule, compiler
 from tinynet import backend, kernel
 
 
@@ -248,6 +249,8 @@ def in_place_of_cupy(threads=4):
 
     Blocks of few `threads` keep the kernels quick here, and full even on small arrays.
     """
+    if not compiler():
+        lacking("a C++ compiler", "apt install g++, or pip install ziglang")
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "cupy", make())
         patch.setattr(kernel, "THREADS", threads)

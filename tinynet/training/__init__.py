@@ -4,9 +4,9 @@
 which takes a moment that a program without a picture need not wait.
 """
 
+from tinynet.files import atomic_write
 from tinynet.training import checkpoint, metrics
 from tinynet.training.checkpoint import CheckpointError
-from tinynet.training.files import atomic_write
 from tinynet.training.history import History
 from tinynet.training.metrics import Average, accuracy
 

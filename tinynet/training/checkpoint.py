@@ -15,7 +15,7 @@ import zipfile
 import numpy as np
 
 from tinynet.autograd import Tensor
-from tinynet.training.files import atomic_write
+from tinynet.files import atomic_write
 
 FORMAT = "tinynet checkpoint"
 VERSION = 1

@@ -5,7 +5,7 @@ import math
 from matplotlib.figure import Figure  # not pyplot: it keeps every figure, and may want a screen
 from matplotlib.ticker import MaxNLocator
 
-from tinynet.training.files import atomic_write
+from tinynet.files import atomic_write
 
 # From the Okabe-Ito palette: told apart by readers of every colour vision.
 TRAIN, VALIDATION = "#0072B2", "#D55E00"

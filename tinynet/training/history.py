@@ -3,7 +3,7 @@
 import csv
 from numbers import Integral, Real
 
-from tinynet.training.files import atomic_write
+from tinynet.files import atomic_write
 
 
 class History:

@@ -23,6 +23,8 @@ def atomic_write(path, mode="wb"):
     temporary = os.path.join(folder, f".{name}.{secrets.token_hex(4)}.tmp")
     text = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
     try:
+        if os.path.isdir(path):  # now, not when all has been worked out
+            raise IsADirectoryError(0, "it is a folder")
         _sweep(folder, name)
         try:
             with open(temporary, mode.replace("w", "x"), **text) as file:

@@ -1,0 +1,242 @@
+"""What the stepper says of an op in formulas and in numbers, and that they are right."""
+
+import importlib
+import math
+import pkgutil
+import re
+
+import numpy as np
+import pytest
+from walks import leaf
+
+import tinynet
+import tinynet as tn
+import tinynet.nn as nn
+import tinynet.nn.functional as F
+from tinynet.autograd.tape import Function
+from tinynet.stepper import Trace, record
+from tinynet.stepper.formula import formula, in_numbers, input_names, rules, with_shapes
+from tinynet.stepper.lessons import LESSONS
+from tinynet.stepper.numbers import Replay, relative_error
+
+for found in pkgutil.walk_packages(tinynet.__path__, "tinynet."):
+    importlib.import_module(found.name)
+
+
+@pytest.fixture(scope="module")
+def traces():
+    """{lesson: (trace, replay)}"""
+    found = {name: Trace(lesson.build()) for name, lesson in LESSONS.items()}
+    return {name: (trace, Replay(trace)) for name, trace in found.items()}
+
+
+class Silent(Function):
+    def forward(self, x):
+        return x * 1
+
+    def backward(self, gy):
+        return None
+
+
+# formulas
+
+
+def functions(cls=Function):
+    for sub in cls.__subclasses__():
+        if sub.__module__.startswith("tinynet."):
+            yield sub
+        yield from functions(sub)
+
+
+PUBLIC = [cls for cls in functions() if not cls.__name__.startswith("_")]
+
+
+@pytest.mark.parametrize("cls", PUBLIC, ids=lambda cls: cls.__name__)
+def test_every_op_has_a_formula_forward_and_backward(cls):
+    forward, backward = formula(object.__new__(cls))
+    assert " = " in forward and "g" in backward
+    assert "\n" not in forward and not re.search(r"\bms\b|\bcores?\b", backward)
+
+
+def test_all_ops_are_found():
+    assert {"Add", "Conv2d", "DepthwiseConv2d", "BatchNorm", "ReLU6", "Linear"} <= {
+        cls.__name__ for cls in PUBLIC
+    }
+
+
+def test_an_op_without_a_docstring():
+    assert formula(Silent()) == ("y = Silent(...)", "")
+
+
+def test_the_words_around_an_op(traces):
+    op = traces["linear"][0].steps[-1].node.op
+    assert input_names(op) == ("x", "weight", "bias")
+    assert with_shapes(op) == (
+        "y (2, 2) from x (2, 3), weight (2, 3), bias (2,)",
+        "gx (2, 3), gweight (2, 3), gbias (2,) from gy (2, 2)",
+    )
+
+
+MATHS = {"exp": math.exp, "log": math.log, "sqrt": math.sqrt, "min": min, "max": max}
+SIMPLE = [
+    (lambda a, b: a + b, "Add"),
+    (lambda a, b: a - b, "Subtract"),
+    (lambda a, b: a * b, "Multiply"),
+    (lambda a, b: a / b, "Divide"),
+    (lambda a, b: a**b, "Power"),
+    (lambda a, b: (-a) * b, "Negate"),
+    (lambda a, b: a.exp() * b, "Exp"),
+    (lambda a, b: a.log() * b, "Log"),
+    (lambda a, b: a.sqrt() * b, "Sqrt"),
+]
+
+
+@pytest.mark.parametrize(("compute", "name"), SIMPLE, ids=[name for _, name in SIMPLE])
+def test_numbers_in_a_formula_compute_to_the_result(compute, name):
+    with record():
+        loss = compute(leaf(1.5), leaf(-2.5))
+    trace = Trace(loss)
+    (step,) = [step for step in trace.steps if step.node.name == name]
+    names = input_names(step.node.op)
+    arrays = {n: trace.nodes[i].value for n, i in zip(names, step.node.inputs, strict=True)}
+    values = {n: repr(float(v)) for n, v in {**arrays, "y": step.node.value, "gy": step.gy}.items()}
+    written = rules(step.node.op)
+    expected = {"y": step.node.value} | {
+        f"g{n}": g for n, g in zip(names, step.gxs, strict=True) if name != "Power" or n == "a"
+    }
+    for left, total in expected.items():
+        text = in_numbers(written[left], values)
+        assert eval(text, MATHS) == pytest.approx(float(total)), text
+
+
+def test_a_formula_that_says_more_is_left_alone():
+    assert in_numbers("gy where 0 < x < 6, else 0", {"gy": "1", "x": "2"}) is None
+    assert in_numbers("a @ b", {"a": "1", "b": "2"}) is None
+
+
+# numbers
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_replayed_values_are_the_recorded_ones(traces, name):
+    trace, replay = traces[name]
+    for node in trace.nodes:
+        np.testing.assert_allclose(replay.values[node.number], node.value, rtol=1e-9, atol=1e-9)
+
+
+def some(rng, array, how_many=2):
+    return [tuple(int(rng.integers(size)) for size in array.shape) for _ in range(how_many)]
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_the_terms_add_up_to_the_gradient(traces, rng, name):
+    trace, replay = traces[name]
+    steps = trace.steps if len(trace.steps) < 20 else trace.steps[:10] + trace.steps[10::7]
+    for step in steps:
+        for i, gx in enumerate(step.gxs):
+            for index in [] if gx is None else some(rng, gx):
+                terms = replay.terms(step, i, index, most=10**6)
+                assert terms.total == pytest.approx(gx[index], rel=1e-9, abs=1e-9)
+                added = sum(term.value for term in terms.terms)
+                assert added == pytest.approx(gx[index], rel=1e-6, abs=1e-9)
+                assert terms.count == len(terms.terms)
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_finite_differences_agree_with_the_gradients(traces, rng, name):
+    trace, replay = traces[name]
+    nodes = [node for node in trace.nodes if node.contributions and node.shape]
+    for node in nodes if len(nodes) < 20 else nodes[::6]:
+        gradient = trace.gradient(node)
+        index = np.unravel_index(np.abs(gradient).argmax(), gradient.shape)
+        difference = replay.finite_difference(node.number, tuple(map(int, index)))
+        # a loss of 1 leaves 1e-9 of rounding in a difference over 1e-7
+        assert difference == pytest.approx(gradient[index], rel=1e-5, abs=1e-7)
+
+
+def test_at_the_kinks_the_two_sides_differ(traces):
+    trace, replay = traces["relu6"]
+    np.testing.assert_array_equal(trace.nodes[0].value, [-2, 0, 1, 5, 6, 8])
+    np.testing.assert_array_equal(trace.gradient(trace.nodes[0]), [0, 0, 3, 4, 0, 0])
+    assert replay.one_sided_differences(0, (1,)) == pytest.approx((0, 2), abs=1e-5)
+    assert replay.one_sided_differences(0, (4,)) == pytest.approx((5, 0), abs=1e-5)
+
+
+@pytest.mark.parametrize("name", ["batchnorm", "separable"])
+def test_the_three_paths_of_batchnorm_add_up(traces, name):
+    trace, replay = traces[name]
+    steps = [step for step in trace.steps if step.node.name == "BatchNorm"]
+    assert steps
+    for step in steps:
+        paths = replay.batchnorm_paths(step)
+        assert list(paths) == ["directly", "through the mean", "through the variance"]
+        assert all(np.abs(array).max() > 1e-3 for array in paths.values())
+        np.testing.assert_allclose(sum(paths.values()), step.gxs[0], atol=1e-12)
+    assert replay.batchnorm_paths(trace.steps[0]) is None
+
+
+def test_the_paths_with_an_activation_inside():
+    tn.manual_seed(0)
+    model = nn.Sequential(nn.BatchNorm2d(2), nn.ReLU6()).to(np.float64)
+    nn.fuse_activations(model)
+    x = leaf(np.random.default_rng(0).standard_normal((3, 2, 2, 2)))
+    with record():
+        loss = (model(x) * tn.Tensor(np.arange(24.0).reshape(3, 2, 2, 2))).sum()
+    trace = Trace(loss)
+    step = trace.steps[-1]
+    paths = Replay(trace).batchnorm_paths(step)
+    np.testing.assert_allclose(sum(paths.values()), step.gxs[0], atol=1e-12)
+
+
+def test_products_are_the_sum_behind_an_output(traces):
+    for name, constant in (("linear", True), ("conv", False), ("depthwise", False)):
+        trace, replay = traces[name]
+        node = trace.steps[-1].node
+        k = tuple(size - 1 for size in node.shape)
+        found = replay.products(node, k, 10**6)
+        assert found.total == pytest.approx(node.value[k])
+        added = sum(slope * x for _, slope, x in found.terms) + found.constant
+        assert added == pytest.approx(found.total)
+        assert (found.constant != 0) == constant
+    trace, replay = traces["batchnorm"]
+    assert replay.products(trace.steps[-1].node, (0, 0, 0, 0)) is None
+
+
+def test_a_replay_leaves_running_statistics_alone():
+    norm = nn.BatchNorm2d(2)
+    x = leaf(np.random.default_rng(0).standard_normal((3, 2, 2, 2)), np.float32)
+    with record():
+        loss = (norm(x) * x).sum()
+    before = [buffer.array.copy() for buffer in (norm.running_mean, norm.running_var)]
+    trace = Trace(loss)
+    replay = Replay(trace)
+    replay.terms(trace.steps[-1], 0, (0, 0, 0, 0))
+    replay.finite_difference(0, (0, 0, 0, 0))
+    for buffer, array in zip((norm.running_mean, norm.running_var), before, strict=True):
+        np.testing.assert_array_equal(buffer.array, array)
+
+
+def test_relative_error():
+    assert relative_error(0, 0) == 0
+    assert relative_error(2, 1) == relative_error(-1, -2) == 0.5
+
+
+def test_dropout_is_replayed_with_the_mask_of_the_pass():
+    x = leaf(np.arange(1.0, 9.0))
+    with record():
+        loss = F.dropout(x, 0.5).sum()
+    trace = Trace(loss)
+    replay = Replay(trace)
+    assert replay.values[trace.loss.number] == pytest.approx(loss.item())
+    gradient = trace.gradient(trace.nodes[0])
+    assert {*gradient} == {0, 2}
+    for i, g in enumerate(gradient):
+        assert replay.finite_difference(0, (i,)) == pytest.approx(g, abs=1e-6)
+
+
+def test_a_cast_does_not_round_the_replay():
+    x = leaf([1.0, 2.0])
+    with record():
+        loss = (x.to(np.float32) * x.to(np.float32)).sum()
+    replay = Replay(Trace(loss))
+    assert replay.finite_difference(0, (1,)) == pytest.approx(4, rel=1e-6)

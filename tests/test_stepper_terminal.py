@@ -1,0 +1,315 @@
+"""The stepper in a terminal: what it shows, what the keys do, what it says of bad input."""
+
+import io
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from walks import answer, leaf, shown
+
+from tinynet.autograd.tape import Function
+from tinynet.stepper import Trace, __main__, record, terminal
+from tinynet.stepper.lessons import LESSONS
+from tinynet.stepper.terminal import walk
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def run(*arguments, **options):
+    return subprocess.run(
+        [sys.executable, "-m", "tinynet.stepper", *map(str, arguments)],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        **options,
+    )
+
+
+# the command
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_a_lesson_is_listed_when_piped(name):
+    done = run("--lesson", name)
+    assert (done.returncode, done.stderr) == (0, "")
+    trace = Trace(LESSONS[name].build())
+    for step in trace.steps:
+        title = f"Step {step.number + 1} of {len(trace.steps)}: {step.node.title}"
+        assert f"\n{title} (#{step.node.number})" in done.stdout
+    assert LESSONS[name].title in done.stdout
+    assert "The end: every gradient is complete" in done.stdout
+    assert max(map(len, done.stdout.split("\n"))) <= 80
+    assert done.stdout.isascii() and "\033" not in done.stdout
+    errors = re.findall(r"  (\d+e[-+]\d+)$", done.stdout.partition("The end:")[2], re.MULTILINE)
+    assert errors and all(float(error) < 1e-3 for error in errors)
+
+
+def test_the_lessons_are_listed_and_the_first_is_the_default():
+    listed = run("--list").stdout
+    assert [line.split()[0] for line in listed.splitlines()] == list(LESSONS)
+    assert list(LESSONS) == (
+        ["shared", "linear", "cross-entropy", "relu6", "batchnorm", "conv", "depthwise"]
+        + ["pointwise", "separable", "mobilenet"]
+    )
+    assert run().stdout == run("--lesson", "shared").stdout
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_a_lesson_says_what_to_look_for(name):
+    lesson = LESSONS[name]
+    assert lesson.name == name
+    assert 2 <= len(re.findall(r"\.(?: |$)", lesson.about)) <= 5
+
+
+def test_an_unknown_lesson_is_one_sentence(capsys):
+    with pytest.raises(SystemExit) as stop:
+        __main__.main(["--lesson", "linaer"])
+    assert stop.value.code == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert "no lesson 'linaer'" in said and all(name in said for name in LESSONS)
+
+
+@pytest.mark.parametrize("option", ["--html", "--gif", "--cost"])
+def test_a_file_that_cannot_be_written_is_one_sentence(option, tmp_path):
+    path = tmp_path / "missing" / "out"
+    done = run(option, path)
+    assert done.returncode == 1
+    assert done.stdout == "" and done.stderr.count("\n") == 1
+    assert str(path) in done.stderr
+
+
+def test_a_reader_that_goes_away_is_no_error():
+    command = f"{sys.executable} -m tinynet.stepper --lesson mobilenet | head -n 3"
+    done = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.startswith("Lesson 'mobilenet'") and done.stderr == ""
+
+
+# what a step shows
+
+
+def test_a_step_of_a_shared_scalar():
+    text = answer(LESSONS["shared"].build(), "n")
+    assert text == (
+        "Step 1 of 2: c = Add (#2)\n"
+        "  forward   y = a + b\n"
+        "  backward  ga = gy, gb = gy\n"
+        "  shapes    y () from a (), b ()\n"
+        "            ga (), gb () from gy ()\n"
+        "  values    a = b = 6\n"
+        "            b = 6\n"
+        "            y = c = 12\n"
+        "  came in   gy, the gradient of c = 1\n"
+        "  numbers   y = a + b = 6 + 6 = 12\n"
+        "            ga = gy = 1\n"
+        "            gb = gy = 1\n"
+        "  goes out  ga to b (contribution 1 of 2) = 1\n"
+        "            b: gradient not known yet, 1 of 2 arrived\n"
+        "            gb to b (contribution 2 of 2) = 1\n"
+        "            b: all 2 arrived, the gradient = 2\n"
+        "  memory    the op had saved nothing; freed by now: 0 bytes\n"
+    )
+
+
+def test_the_chain_rule_is_written_term_by_term():
+    text = answer(LESSONS["linear"].build(), "r linear", "e 1,2")
+    assert "gx[1,2] = the sum over the 2 outputs that x[1,2] reaches of" in text
+    assert "gy[1,0] * dy[1,0]/dx = 3.5 * 2 = 7\n" in text
+    assert "gy[1,1] * dy[1,1]/dx = 0.5 * 1 = 0.5\n" in text
+    assert "\n              = 7.5\n" in text
+    assert "y[1,0] = 2 * 3 + (-1) + (-1) * 0 + 0.5 = 5.5" in text
+
+
+def test_batchnorm_shows_its_three_paths():
+    text = answer(LESSONS["batchnorm"].build(), "r batchnorm")
+    parts = re.search(
+        r"directly +(\S+)\n +through the mean +(\S+)\n +through the variance +(\S+)\n"
+        r" +together +(\S+)",
+        text,
+    )
+    *paths, together = map(float, parts.groups())
+    assert all(paths) and sum(paths) == pytest.approx(together, rel=1e-4)
+
+
+def test_memory_adds_up():
+    loss = LESSONS["linear"].build()
+    text = shown(loss)
+    saved = [int(n) for n in re.findall(r"had saved (\d+) bytes", text)]
+    assert f"freed by now: {sum(saved)} bytes\n\nThe end" in text
+
+
+def test_a_module_is_named():
+    text = answer(LESSONS["mobilenet"].build(), "r blocks.3.dep")
+    assert text.startswith("Step 64 of 87: ReLU6 (#48) in blocks.3.depthwise.2\n")
+
+
+def test_large_tensors_are_sampled_and_the_screen_says_so():
+    text = answer(LESSONS["mobilenet"].build(), "r stem.2")
+    assert "6,144 values, so sampled:" in text and "a corner of it:" in text
+    assert text.count("\n") < 40
+
+
+# keys
+
+
+def test_steps_forward_and_back():
+    loss = LESSONS["shared"].build()
+    titles = re.findall(
+        r"^(?:Step \d|Forward|The end|This)", shown(loss, *"bnnnnbb", "", " "), re.M
+    )
+    assert titles == (
+        ["Forward", "This", "Step 1", "Step 2", "The end", "This", "Step 2", "Step 1"]
+        + ["Step 2", "The end"]
+    )
+
+
+def test_quitting_ends_the_walk():
+    assert shown(LESSONS["shared"].build(), "q", "n").endswith("\n> q\n")
+
+
+def test_running_to_a_named_op():
+    loss = LESSONS["separable"].build()
+    assert answer(loss, "r RELU6").startswith("Step 3 of 8: y = ReLU6")
+    assert answer(loss, "r relu6", "r relu6").startswith("Step 6 of 8: ReLU6")
+    assert answer(loss, "r depthwise.0").startswith("Step 8 of 8")
+    assert "is called 'sum'; behind are steps 1" in answer(loss, "n", "r sum")
+    assert "No op is called 'lstm'. There are BatchNorm, Conv2d" in answer(loss, "r lstm")
+
+
+def test_printing_a_tensor():
+    loss = LESSONS["shared"].build()
+    assert "gradient  not known yet: 0 of 2 arrived" in answer(loss, "n", "p a")
+    assert re.search(r"value +3\n  gradient  4", answer(loss, "n", "n", "p a"))
+    assert "value     3" in answer(loss, "p #0")
+    assert "No tensor is called 'z'" in answer(loss, "p z")
+    loss = LESSONS["linear"].build()
+    assert "[1,2] = 1\n  gradient  [1,2] = 1.5" in answer(loss, "r linear", "p weight 1,2")
+    assert "[1,2] = 1\n" in answer(loss, "p weight[1, -1]".replace("-1", "2"))
+    assert "weight[5,0] is outside of its shape (2, 3)" in answer(loss, "p weight 5,0")
+    assert "weight has 2 axes, shape (2, 3)" in answer(loss, "p weight 5")
+    assert "a constant wants no gradient" in answer(loss, "p target")
+    text = answer(LESSONS["mobilenet"].build(), "p weight")
+    assert text.startswith("55 tensors are called 'weight': #1 stem.0.weight")
+
+
+def test_a_gradient_of_which_a_part_arrived():
+    a = leaf(3.0)
+    with record():
+        b = a * 2
+        loss = b * (b + 1)
+    text = answer(loss, "n", "p b")
+    assert "gradient  not known yet: 1 of 2 arrived\n  so far    7" in text
+    assert "gradient  13" in answer(loss, "n", "n", "p b")
+
+
+def test_choosing_an_element():
+    loss = LESSONS["linear"].build()
+    assert "gweight[1,0] = " in answer(loss, "r linear", "e weight 1,0")
+    assert "gx[" not in answer(loss, "r linear", "e weight 1,0")
+    assert "gx[0,1] = " in answer(loss, "r linear", "e [0,1]")
+    assert "x[0,9] is outside of its shape (2, 3)" in answer(loss, "r linear", "e 0,9")
+    assert "No gradient goes to z here" in answer(loss, "r linear", "e z 0")
+    assert "There is no op on this screen" in answer(loss, "e 0")
+    chosen = answer(LESSONS["shared"].build(), "n", "e b")
+    assert "gb = gy = 1" in chosen and "ga = gy = 1" not in chosen
+
+
+def test_checking_an_element():
+    loss = LESSONS["linear"].build()
+    text = answer(loss, "r linear", "e weight 0,2", "f")
+    assert "d loss / d weight[0,2]:" in text and "by backprop 10.5\n" in text
+    assert float(re.search(r"relative error (\S+)", text)[1]) < 1e-6
+    text = answer(LESSONS["relu6"].build(), "r relu6", "e 1", "f")
+    assert "slope 0 to the left, 2 to the right: a kink" in text
+    assert "There is no op" in answer(loss, "f")
+    a = leaf(3.0)
+    with record():
+        b = a * 2
+        loss = b * (b + 1)
+    assert "by backprop 13 (once complete: 1 of 2 arrived)" in answer(loss, "n", "e a", "f")
+
+
+def test_a_wrong_backward_is_found_by_the_check():
+    class Wrong(Function):
+        """y = x**2;  gx = gy x"""
+
+        def forward(self, x):
+            self.save(x)
+            return x * x
+
+        def backward(self, gy):
+            return gy * self.saved[0]
+
+    x = leaf([2.0, 3.0])
+    with record():
+        loss = Wrong.apply(x).sum()
+    assert "no kink, so one of the backward" in answer(loss, "r wrong", "e 1", "f")
+
+
+def test_help_and_unknown_commands():
+    loss = LESSONS["shared"].build()
+    assert "run to the next op" in answer(loss, "?")
+    assert answer(loss, "nonsense") == "'nonsense' is no command; ? lists them.\n"
+    assert "1  c = Add" in answer(loss, "l")
+
+
+def test_asking_at_a_terminal(monkeypatch):
+    lines = iter(["n", "q"])
+    monkeypatch.setattr("builtins.input", lambda prompt: next(lines))
+    assert "Step 1 of 2" in shown(LESSONS["shared"].build())
+
+
+@pytest.mark.parametrize("error", [EOFError, KeyboardInterrupt])
+def test_the_end_of_input_ends_the_walk(monkeypatch, error):
+    def ask(prompt):
+        raise error
+
+    monkeypatch.setattr("builtins.input", ask)
+    assert "Step 1" not in shown(LESSONS["shared"].build())
+
+
+def test_a_notebook_that_is_run_by_itself_gets_the_listing(monkeypatch):
+    def ask(prompt):
+        raise NotImplementedError("this kernel does not support input requests")
+
+    monkeypatch.setattr("builtins.input", ask)
+    text = shown(LESSONS["shared"].build())
+    assert "Step 2 of 2" in text and "The end" in text
+
+
+class Screen(io.StringIO):
+    encoding = "ascii"
+
+    def isatty(self):
+        return True
+
+
+def test_bold_on_a_terminal_only_and_not_under_no_color(monkeypatch):
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    out = Screen()
+    walk(LESSONS["shared"].build(), out, ["n"])
+    assert "\033[1mStep 1 of 2" in out.getvalue()
+    assert {*re.findall(r"\033\[(\d+)m", out.getvalue())} == {"0", "1"}  # no colour to clash
+    monkeypatch.setenv("NO_COLOR", "1")
+    out = Screen()
+    walk(LESSONS["shared"].build(), out, ["n"])
+    assert "\033" not in out.getvalue()
+
+
+def test_names_that_the_terminal_cannot_write():
+    β = leaf(2.0)
+    with record():
+        loss = β * β
+    out = Screen()
+    walk(loss, out, ["n"])
+    assert "\\u03b2" in out.getvalue()
+
+
+def test_standard_output_is_the_one_of_the_moment(capsys):
+    assert not terminal._can_ask() or os.isatty(0)
+    walk(LESSONS["shared"].build(), keys=["n"])
+    assert "Step 1 of 2" in capsys.readouterr().out

@@ -1,0 +1,195 @@
+"""Numbers to believe in: the chain rule term by term, and gradients checked by differences.
+
+Everything here is computed anew in float64 from the recorded inputs, by ops of the same classes
+and options, so that nothing of the user's graph is touched.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from tinynet import backend
+
+
+class Term(NamedTuple):
+    """One summand of the chain rule, gy[index] * slope: `slope` is dy[index] / dx[...]."""
+
+    index: tuple
+    gy: float
+    slope: float
+
+    @property
+    def value(self):
+        return self.gy * self.slope
+
+
+class Terms(NamedTuple):
+    """gx at one element: the largest `terms`, how many there are in all, and the sum of all."""
+
+    terms: list
+    count: int
+    total: float
+
+
+class Products(NamedTuple):
+    """One output of an op as a sum: the largest `terms` (index, slope, value of the input), how
+    many there are in all, the `constant` that is left (a bias), and the `total`."""
+
+    terms: list
+    count: int
+    constant: float
+    total: float
+
+
+class Replay:
+    """The recorded graph of a trace, in float64.
+
+    Raises ValueError for a trace whose graph was not made inside `stepper.record()`.
+    """
+
+    def __init__(self, trace):
+        if not trace.recorded:
+            raise ValueError(
+                "stepper: the values of this graph were not recorded; compute the loss inside "
+                "`with stepper.record():`"
+            )
+        self.trace = trace
+        self.values = {}
+        for node in trace.nodes:
+            if node.op is None:
+                self.values[node.number] = _float64(node.value)
+            else:
+                self.values[node.number] = self.run(node, self.values)[1]
+
+    @np.errstate(all="ignore")
+    def run(self, node, values, inputs=None, needs=None):
+        """A fresh op of the node's class on `values` (or on `inputs`), and its result."""
+        op = type(node.op)(**{name: _float64(option) for name, option in node.options.items()})
+        op.needs = needs or node.op.needs
+        op.input_shapes, op.output_shape = node.op.input_shapes, node.op.output_shape
+        op.input_dtypes = tuple(np.dtype(np.float64) for _ in node.inputs)
+        y = op.forward(*(inputs or [values[i] for i in node.inputs]))
+        return op, np.asarray(backend.to_device(y, "cpu"))
+
+    def loss(self, number, value):
+        """The loss (times its own gradient) if the node `number` had this value."""
+        values = {number: value}
+        for node in self.trace.nodes[number + 1 :]:
+            if any(i in values for i in node.inputs):
+                inputs = [values.get(i, self.values[i]) for i in node.inputs]
+                values[node.number] = self.run(node, None, inputs)[1]
+        return self._weighted(values.get(self.trace.loss.number))
+
+    def _weighted(self, y=None):
+        y = self.values[self.trace.loss.number] if y is None else y
+        return float((y * self.trace.loss_gradient).sum())
+
+    def finite_difference(self, number, index):
+        """d loss / d value[index] of a node, by the two losses a little to either side."""
+        return sum(self.one_sided_differences(number, index)) / 2
+
+    @np.errstate(all="ignore")
+    def one_sided_differences(self, number, index):
+        """The slope of the loss to the left of value[index], and that to the right."""
+        value = self.values[number]
+        eps = 1e-7 * max(1.0, abs(float(value[index])))
+        slopes = []
+        for move in (-eps, eps):
+            moved = value.copy()
+            moved[index] += move
+            slopes.append((self.loss(number, moved) - self._weighted()) / move)
+        return tuple(slopes)
+
+    @np.errstate(all="ignore")
+    def terms(self, step, i, index, most=6):
+        """The chain rule for one element of a step's gradient to input `i`: which outputs that
+        element reaches, how steeply, and what gradient comes back from each."""
+        node = step.node
+        inputs = [self.values[number].copy() for number in node.inputs]
+        eps = 1e-4 * max(1.0, abs(float(inputs[i][index])))
+        results = []
+        for sign in (1, -1):
+            moved = inputs[i].copy()
+            moved[index] += sign * eps
+            results.append(self.run(node, None, [*inputs[:i], moved, *inputs[i + 1 :]])[1])
+        slopes = (results[0] - results[1]) / (2 * eps)
+        gy = np.asarray(step.gy, np.float64)
+        reached = np.argwhere(np.abs(slopes) > 1e-9)
+        sizes = np.abs(slopes * gy).ravel()[np.flatnonzero(np.abs(slopes) > 1e-9)]
+        order = np.argsort(-sizes, kind="stable")
+        terms = []
+        for k in reached[order[:most]]:
+            k = tuple(map(int, k))
+            terms.append(Term(k, float(gy[k]), self._slope(node, i, index, k)))
+        return Terms(terms, len(reached), float(self._backward(node, gy)[i][index]))
+
+    @np.errstate(all="ignore")
+    def products(self, node, k, most=6):
+        """y[k] of an op as a sum of slopes times elements of its first input, plus a constant:
+        None for an op that is no such sum (whose slopes depend on that input)."""
+        one = np.zeros(node.shape)
+        one[k] = 1
+        needs = tuple(i == 0 for i in range(len(node.inputs)))
+        slopes = self._backward(node, one, needs)[0]
+        values = [self.values[number] for number in node.inputs]
+        zero = self.run(node, None, [np.zeros_like(values[0]), *values[1:]])[1]
+        products, constant = slopes * values[0], float(zero[k])
+        total = float(self.values[node.number][k])
+        if not np.isclose(products.sum() + constant, total, rtol=1e-9, atol=1e-12):
+            return None
+        places = np.argwhere(slopes != 0)
+        order = np.argsort(-np.abs(products[tuple(places.T)]), kind="stable")
+        terms = []
+        for place in places[order[:most]]:
+            place = tuple(map(int, place))
+            terms.append((place, float(slopes[place]), float(values[0][place])))
+        return Products(terms, len(places), constant, total)
+
+    def batchnorm_paths(self, step):
+        """The three summands of a BatchNorm's gx in training, {path: array}; else None."""
+        op = step.node.op
+        if op.name != "BatchNorm" or not op.training or step.gxs[0] is None:
+            return None
+        x, weight = (self.values[number] for number in step.node.inputs[:2])
+        axes, scale = (0, 2, 3), weight[:, None, None]
+        std = np.sqrt(x.var(axis=axes, keepdims=True) + op.eps)
+        xhat = (x - x.mean(axis=axes, keepdims=True)) / std
+        gz = np.asarray(step.gy, np.float64)
+        if op.ceiling is not None:
+            y = self.values[step.node.number]
+            gz = gz * ((y > 0) & (y < op.ceiling))
+        along = xhat * (gz * xhat).mean(axis=axes, keepdims=True)
+        level = np.broadcast_to(gz.mean(axis=axes, keepdims=True), x.shape)
+        return {
+            "directly": scale / std * gz,
+            "through the mean": -scale / std * level,
+            "through the variance": -scale / std * along,
+        }
+
+    def _slope(self, node, i, index, k):
+        """dy[k] / dx[index], exactly: backward of a gradient that is 1 at k and 0 elsewhere."""
+        one = np.zeros(node.shape)
+        one[k] = 1
+        return float(self._backward(node, one)[i][index])
+
+    @np.errstate(all="ignore")
+    def _backward(self, node, gy, needs=None):
+        op, _ = self.run(node, self.values, needs=needs)
+        gxs = op.backward(gy)
+        return gxs if isinstance(gxs, tuple) else (gxs,)
+
+
+def relative_error(a, b):
+    """|a - b| relative to the larger of the two; 0 if both are 0."""
+    largest = max(abs(a), abs(b))
+    return abs(a - b) / largest if largest else 0.0
+
+
+def _float64(value):
+    """A copy that nobody else writes to, on the CPU, in float64 if it is of floats."""
+    if isinstance(value, np.dtype) and value.kind == "f":
+        return np.dtype(np.float64)  # of a Cast: its rounding is not differentiable
+    if not backend.is_array(value):
+        return value
+    value = backend.to_device(value, "cpu")
+    return np.array(value, np.float64 if value.dtype.kind == "f" else None)

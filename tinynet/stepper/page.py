@@ -1,0 +1,71 @@
+"""The web page: one HTML file that steps through a graph, forward and back, in any browser."""
+
+import json
+from pathlib import Path
+
+from tinynet.files import atomic_write
+from tinynet.stepper.page_data import Details, page_data
+from tinynet.stepper.trace import Trace
+
+PARTS = Path(__file__).with_name("page")
+SCRIPTS = (  # in this order; each makes one object, named as its file, that the later ones use
+    *("dom", "data", "timeline", "state"),
+    *("folding", "layout", "edges", "cards", "graph", "heatmap"),
+    *("windows", "slide", "im2col", "touches", "costs", "convolution"),
+    *("batchnorm", "chain", "panel", "quiz", "table", "main"),
+)
+STYLES = ("style", "graph", "panel", "closeup", "narrow")
+LIMIT = 4_800_000  # bytes of a page
+CELLS = (1024, 512, 256, 128, 64, 16, 4)  # of a tensor, that a page shows; fewer until it fits
+
+
+def save_html(loss, path, title=""):
+    """Write a page that steps through the graph of `loss`: one file, under 5 MB, with no network.
+
+    Args:
+        loss: a Tensor of one element made inside `stepper.record()`, or its `Trace`. Without
+            `record()` the page has the graph and the gradients, but no values and no numbers
+            put into the rules.
+        path: the file to write. title: a heading.
+
+    Raises ValueError for a graph that `Trace` refuses or of too many ops, OSError for a path
+    that cannot be written.
+    """
+    trace = loss if isinstance(loss, Trace) else Trace(loss)
+    details = Details(trace)
+    for cells in CELLS:
+        html = _page(page_data(trace, details, title, cells), title)
+        if len(html) < LIMIT:  # all of the data is ASCII
+            with atomic_write(path, "w") as file:
+                file.write(html)
+            return
+    raise ValueError(
+        f"save_html: a graph of {len(trace.steps)} ops does not fit into a page of 5 MB; take the "
+        f"loss of a smaller network or of fewer steps in time"
+    )
+
+
+def _page(data, title):
+    text = json.dumps(data, allow_nan=False, separators=(",", ":"))
+    parts = {
+        "title": _escaped(title or "Backprop, step by step"),
+        "style": _joined(STYLES, "css"),
+        "script": _joined(SCRIPTS, "js"),
+        # no "</script>" and no "<!--" inside
+        "data": text.replace("<", "\\u003c"),
+    }
+    html = (PARTS / "template.html").read_text("utf-8")
+    for name, part in parts.items():
+        before, _, after = html.partition("{{" + name + "}}")
+        html = before + part + after
+    return html
+
+
+def _joined(names, kind):
+    return "\n".join((PARTS / f"{name}.{kind}").read_text("utf-8") for name in names)
+
+
+def _escaped(text):
+    for sign, name in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;")):
+        text = text.replace(sign, name)
+    return text

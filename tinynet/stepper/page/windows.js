@@ -1,0 +1,158 @@
+// The geometry of a convolution, and planes of pixels to point at.
+const windows = (() => {
+  const { make, svg } = dom;
+
+  /** The sizes of a convolution and its tensors. */
+  function of(node) {
+    const [x, weight, bias] = node.inputs.map((i) => data.nodes[i]);
+    const { kernel, stride, padding, dilation, groups } = node.conv;
+    const [N, O, HO, WO] = node.shape;
+    const [, C, H, W] = x ? x.shape : [0, weight.shape[1] * groups, 0, 0];
+    return {
+      node,
+      x,
+      weight,
+      bias,
+      kernel,
+      stride,
+      padding,
+      dilation,
+      groups,
+      N,
+      C,
+      H,
+      W,
+      O,
+      HO,
+      WO,
+      inGroup: C / groups,
+      outGroup: O / groups,
+      kind: folding.kind(node),
+    };
+  }
+
+  /** Multiply-adds: for one output, for one picture, for the whole batch. */
+  function cost(g) {
+    const one = g.inGroup * g.kernel[0] * g.kernel[1];
+    const picture = one * g.O * g.HO * g.WO;
+    return { one, picture, all: picture * g.N };
+  }
+
+  /** The first of the input channels that output channel o reads. */
+  const firstChannel = (g, o) => Math.floor(o / g.outGroup) * g.inGroup;
+
+  /** Where tap (i, j) of the window at output (h, w) reads: [row, column], maybe in the padding. */
+  const tap = (g, h, w, i, j) => [
+    h * g.stride[0] + i * g.dilation[0] - g.padding[0][0],
+    w * g.stride[1] + j * g.dilation[1] - g.padding[1][0],
+  ];
+
+  const inside = (g, r, q) => r >= 0 && r < g.H && q >= 0 && q < g.W;
+
+  function taps(g) {
+    const list = [];
+    for (let i = 0; i < g.kernel[0]; i++) for (let j = 0; j < g.kernel[1]; j++) list.push([i, j]);
+    return list;
+  }
+
+  /** The input at a tap: 0 in the padding, undefined if the page does not have it. */
+  function read(g, n, c, h, w, i, j) {
+    const [r, q] = tap(g, h, w, i, j);
+    return inside(g, r, q) ? data.at(g.x.value, [n, c, r, q]) : 0;
+  }
+
+  /** Whether all that the window at (h, w) sees was sampled. */
+  const seen = (g, h, w) => taps(g).every(([i, j]) => read(g, 0, 0, h, w, i, j) !== undefined);
+
+  /** How many output rows and columns can be looked at. */
+  function reach(g) {
+    const y = g.node.value.box;
+    let [rows, cols] = [Math.min(y[2], g.HO), Math.min(y[3], g.WO)];
+    while (rows > 1 && !seen(g, rows - 1, 0)) rows--;
+    while (cols > 1 && !seen(g, 0, cols - 1)) cols--;
+    return [rows, cols];
+  }
+
+  /**
+   * A plane of cells. rows, cols; value(r, c); pad: [[top, bottom], [left, right]] cells around it;
+   * press(r, c): what a click does; frames: [{r, c, rows, cols, kind}] drawn over it.
+   */
+  function plane({
+    rows,
+    cols,
+    value,
+    pad = [
+      [0, 0],
+      [0, 0],
+    ],
+    press,
+    frames = [],
+    top,
+    label,
+    most = 300,
+    cell = 38,
+  }) {
+    const [[t, b], [l, r]] = pad;
+    const [height, width] = [rows + t + b, cols + l + r];
+    const unit = Math.max(12, Math.min(cell, Math.floor(most / Math.max(width, 4))));
+    const parts = [];
+    for (let row = -t; row < rows + b; row++) {
+      for (let col = -l; col < cols + r; col++) {
+        const real = row >= 0 && row < rows && col >= 0 && col < cols;
+        const [x, y] = [(col + l) * unit, (row + t) * unit];
+        const v = real ? value(row, col) : 0;
+        const known = v !== undefined && v !== null;
+        const box = svg(
+          "rect",
+          {
+            x,
+            y,
+            width: unit,
+            height: unit,
+            class: real ? `cell${press ? " press" : ""}` : "pad",
+            fill: real ? (known ? heatmap.colour(v, top) : "var(--tint)") : null,
+          },
+          svg("title", null, real ? (known ? data.format(v) : "not known yet") : "padding: 0"),
+        );
+        if (real && press) box.addEventListener("click", () => press(row, col));
+        parts.push(box);
+        if (unit >= 24) {
+          const [cx, cy] = [x + unit / 2, y + unit / 2];
+          parts.push(
+            known
+              ? heatmap.label(v, real ? top : Infinity, cx, cy, unit)
+              : svg("text", { x: cx, y: cy, class: "number" }, "?"),
+          );
+        }
+      }
+    }
+    for (const f of frames) {
+      parts.push(
+        svg("rect", {
+          x: (f.c + l) * unit + 1,
+          y: (f.r + t) * unit + 1,
+          class: f.kind,
+          width: (f.cols || 1) * unit - 2,
+          height: (f.rows || 1) * unit - 2,
+        }),
+      );
+    }
+    return svg(
+      "svg",
+      {
+        class: "plane",
+        width: width * unit,
+        height: height * unit,
+        role: "img",
+        viewBox: `0 0 ${width * unit} ${height * unit}`,
+        "aria-label": label,
+      },
+      parts,
+    );
+  }
+
+  const figure = (caption, ...content) =>
+    make("figure", null, make("figcaption", null, caption), content);
+
+  return { of, cost, firstChannel, tap, inside, taps, read, seen, reach, plane, figure };
+})();

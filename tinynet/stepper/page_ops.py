@@ -1,0 +1,94 @@
+"""What the web page knows besides of some ops: windows, kinks, and the paths of BatchNorm.
+
+The ops are known by their names and attributes: their layer lies above this one.
+"""
+
+import numpy as np
+
+from tinynet.stepper.page_samples import number
+
+
+def convolution(node):
+    """The geometry of a convolution, None for another op."""
+    if node.name not in ("Conv2d", "DepthwiseConv2d"):
+        return None
+    window, channels = node.op.window, node.op.input_shapes[0][1]
+    depthwise = node.name == "DepthwiseConv2d"
+    return {
+        "kernel": window.kernel,
+        "stride": window.stride,
+        "padding": window.padding,
+        "dilation": window.dilation,
+        "groups": channels if depthwise else node.op.groups,
+    }
+
+
+def clip_counts(trace, node):
+    """How many values an op that clips holds at its floor, lets through, holds at its ceiling."""
+    if node.value is None:
+        return None
+    if node.name == "Clip":
+        x, low, high = trace.nodes[node.inputs[0]].value, node.op.low, node.op.high
+        below = 0 if low is None else (x < low).sum()  # the bounds themselves are live
+        above = 0 if high is None else (x > high).sum()
+    elif getattr(node.op, "ceiling", None) is not None:
+        y, low, high = node.value, 0, float(node.op.ceiling)
+        below, above = (y <= low).sum(), (y >= high).sum()
+        high = None if np.isinf(high) else high
+    else:
+        return None
+    live = node.value.size - int(below) - int(above) - int(np.isnan(node.value).sum())
+    return {
+        "low": low,
+        "high": high,
+        "dead": int(below),
+        "live": live,
+        "saturated": int(above),
+    }
+
+
+def batchnorm_paths(trace, step, elements, cells):
+    """The three summands of gx for the elements of x that can be chosen, and for each channel
+    what is needed to work them out for others. None for another op, or if x wants no gradient."""
+    node = step.node
+    if node.name != "BatchNorm" or step.gxs[0] is None or node.value is None:
+        return None
+    x, weight, _ = (np.asarray(trace.nodes[i].value, np.float64) for i in node.inputs)
+    gy, training = np.asarray(step.gy, np.float64), node.op.training
+    axes, C = (0, 2, 3), len(weight)
+    if node.op.ceiling is not None:
+        gy = gy * ((node.value > 0) & (node.value < node.op.ceiling))
+    if training:
+        mean, var = x.mean(axes), x.var(axes)
+    else:
+        mean, var = (np.asarray(v, np.float64) for v in (node.op.running_mean, node.op.running_var))
+    std = np.sqrt(var + node.op.eps)
+    xhat = (x - mean.reshape(1, C, 1, 1)) / std.reshape(1, C, 1, 1)
+    scale = weight / std
+    mean_gy = gy.mean(axes) * training
+    mean_gy_xhat = (gy * xhat).mean(axes) * training
+    rows = []
+    for index in elements[node.inputs[0]]:
+        c = index[1]
+        paths = gy[index], -mean_gy[c], -xhat[index] * mean_gy_xhat[c]
+        rows.append(
+            {
+                "gy": number(gy[index], 8),
+                "xhat": number(xhat[index], 8),
+                "paths": [number(scale[c] * path, 8) for path in paths],
+                "scale": number(scale[c], 8),
+                "weight": number(weight[c], 8),
+                "std": number(std[c], 8),
+                "mean_gy": number(mean_gy[c], 8),
+                "mean_gy_xhat": number(mean_gy_xhat[c], 8),
+            }
+        )
+    channels = min(C, cells, 64)
+    lines = {"mean": mean, "std": std, "scale": scale, "mean_gy": mean_gy}
+    lines["mean_gy_xhat"] = mean_gy_xhat
+    return {
+        "training": bool(training),
+        "count": gy.size // C,
+        "elements": rows,
+        **{name: [number(v) for v in line[:channels]] for name, line in lines.items()},
+    }

@@ -1,0 +1,305 @@
+"""Walking back through a graph in a terminal, a REPL or a notebook, a line a command."""
+
+import builtins
+import os
+import re
+import sys
+import textwrap
+import types
+
+from tinynet.autograd import Tensor
+from tinynet.stepper.formula import input_names
+from tinynet.stepper.screen import MANY, MOST_ROWS, Screens, called
+from tinynet.stepper.text import WIDTH, count, element, field, table
+from tinynet.stepper.trace import Trace
+from tinynet.stepper.worked import largest
+
+HELP = """\
+n, Enter, space  the next step             b  the step before
+r NAME           run to the next op of that class, label or module: r blocks.3
+p NAME [INDEX]   print a tensor, value and gradient: p weight, p #12, p x 0,1
+e [NAME] INDEX   the element to show in numbers: e 0,1 or e weight 0,0,1,1
+f                check that element by finite differences
+l                list all steps            ?  this help            q  quit"""
+
+
+def walk(loss, out=None, keys=None, everything=False):
+    """Step back from `loss` through the graph that made it, one op at a time.
+
+    Asks for a command before each step (`?` lists them). Where nobody can be asked, because the
+    input is no terminal, it prints all steps one after the other; of a graph of more than 200
+    steps one line each, unless `everything`.
+
+    Args: loss: a Tensor with a graph, best made inside `stepper.record()`, or a Trace. out: a
+    file to write to, by default standard output. keys: the commands, in place of a user's.
+
+    Raises: TypeError or ValueError for what is no result of a computation or has more than one
+    element, RuntimeError for a graph that an earlier backward has freed.
+    """
+    out = sys.stdout if out is None else out
+    if not isinstance(loss, Tensor | Trace):
+        raise TypeError(f"walk: expected a Tensor or a Trace, got {type(loss).__name__}")
+    trace = loss if isinstance(loss, Trace) else Trace(loss)
+    screens = Screens(trace, _bold if _may_colour(out) else str)
+    if keys is None and not _can_ask():
+        _write(out, listing(screens, everything))
+        return
+    try:
+        Walker(screens, out).run(_asked() if keys is None else _given(keys, out))
+    except NotImplementedError:  # of input(), in a notebook that runs with nobody there
+        _write(out, listing(screens, everything))
+
+
+def listing(screens, everything=False):
+    """All lines of a walk: the nodes, the steps, the leaves."""
+    steps = screens.trace.steps
+    yield from screens.forward(everything)
+    yield ""
+    if len(steps) <= MANY or everything:
+        for step in steps:
+            yield from screens.step(step.number)
+            yield ""
+    else:
+        yield screens.bold(f"Backward: {count(len(steps), 'step')}, a line each")
+        yield from _overview(screens)
+        yield from field("", "In full: `everything=True`, on the command line `--all`.")
+        yield ""
+    yield from screens.leaves(everything)
+
+
+def _overview(screens):
+    steps = screens.trace.steps
+    return table(
+        steps,
+        lambda step: screens.row(step.number),
+        lambda step: (step.node.name, step.node.shape),
+        MOST_ROWS,
+    )
+
+
+class Walker:
+    """Where a walk stands, and what each command does. Step -1 is before the first."""
+
+    def __init__(self, screens, out):
+        self.screens, self.out = screens, out
+        self.steps = screens.trace.steps
+        self.number, self.choice = -1, None
+
+    def run(self, commands):
+        """Answer command after command until q or their end."""
+        self.say(self.screens.forward())
+        self.say(["", "Backward: Enter takes the first step, ? lists the commands."])
+        for command in commands:
+            word, _, rest = command.strip().partition(" ")
+            if word in ("q", "quit", "exit"):
+                return
+            action = ACTIONS.get(word)
+            if action is None:
+                self.say([f"{word!r} is no command; ? lists them."])
+            else:
+                self.say(action(self, rest.strip()))
+
+    def say(self, lines):
+        _write(self.out, lines)
+
+    def next(self, _):
+        if self.number == len(self.steps):
+            return ["This was the last step; b goes back, q quits."]
+        return self.go(self.number + 1)
+
+    def back(self, _):
+        if self.number == -1:
+            return ["This is the beginning; Enter takes the first step."]
+        return self.go(self.number - 1)
+
+    def go(self, number):
+        self.number, self.choice = number, None
+        if number == -1:
+            return self.screens.forward()
+        if number == len(self.steps):
+            return self.screens.leaves()
+        return self.screens.step(number)
+
+    def run_to(self, name):
+        if not name:
+            return ["r wants a name: r relu6"]
+        found = [step.number for step in self.steps if _is_called(step.node, name)]
+        ahead = [number for number in found if number > self.number]
+        if ahead:
+            return self.go(ahead[0])
+        if found:
+            at = ", ".join(str(number + 1) for number in found[:8])
+            return [f"No op ahead is called {name!r}; behind are steps {at} (b goes back)."]
+        names = ", ".join(sorted({step.node.name for step in self.steps}))
+        return _wrapped(f"No op is called {name!r}. There are {names}.")
+
+    def print(self, rest):
+        name, index = _name_and_index(rest)
+        if not name:
+            return ["p wants a name: p weight"]
+        nodes = self.nodes_called(name)
+        if not nodes:
+            return [f"No tensor is called {name!r}; the first screen (b) lists them."]
+        if len(nodes) > 1:
+            which = ", ".join(f"#{node.number} {called(node)}" for node in nodes[:8])
+            more = ", ..." if len(nodes) > 8 else ""
+            said = f"{len(nodes)} tensors are called {name!r}: {which}{more}"
+            return _wrapped(f"{said}; name one by its #number.")
+        (node,) = nodes
+        if index is not None:
+            problem = _misfit(name, node.shape, index)
+            if problem:
+                return [problem]
+        return self.screens.tensor(node, self.number, index)
+
+    def nodes_called(self, name):
+        """By its number, the user's name for it, the current op's, or a part of a name."""
+        nodes = self.screens.trace.nodes
+        if re.fullmatch(r"#?\d+", name):
+            return nodes[int(name.lstrip("#")) :][:1]
+        exact = [node for node in nodes if called(node) == name]
+        if exact:
+            return exact[-1:]
+        if 0 <= self.number < len(self.steps):
+            node = self.steps[self.number].node
+            mine = dict(zip(input_names(node.op), node.inputs, strict=True))
+            mine["y"] = node.number
+            number = mine.get(name, mine.get(name.removeprefix("g")))
+            if number is not None:
+                return [nodes[number]]
+        return [node for node in nodes if _is_called(node, name)]
+
+    def choose(self, rest):
+        step, names = self.current()
+        if step is None:
+            return names
+        name, index = _name_and_index(rest)
+        if index is None and re.fullmatch(r"[-\d,]+", name):
+            name, index = "", _index(name)
+        wanted = [i for i, gx in enumerate(step.gxs) if gx is not None]
+        if name:
+            wanted = [i for i in wanted if names[i] == name.removeprefix("g") or names[i] == name]
+        if not wanted:
+            return [f"No gradient goes to {name or 'any input'} here; inputs: {', '.join(names)}."]
+        i = wanted[0]
+        index = () if index is None else index
+        problem = _misfit(names[i], step.gxs[i].shape, index)
+        if problem:
+            return [problem]
+        self.choice = i, tuple(k % size for k, size in zip(index, step.gxs[i].shape, strict=True))
+        return self.screens.step(self.number, self.choice)
+
+    def check(self, _):
+        step, names = self.current()
+        if step is None:
+            return names
+        if not self.screens.trace.recorded:
+            return ["A check needs the values: compute the loss inside `with stepper.record():`."]
+        choices = (
+            [self.choice]
+            if self.choice
+            else [(i, largest(gx)) for i, gx in enumerate(step.gxs) if gx is not None and gx.size]
+        )
+        try:
+            return [line for choice in choices for line in self.screens.check(step, *choice)]
+        except Exception as error:  # whatever an op of the user's raises when it is run again
+            return _wrapped(f"No check: the graph cannot be run again: {error}")
+
+    def current(self):
+        """(the step, its inputs' names), or (None, lines that say that there is none)."""
+        if 0 <= self.number < len(self.steps):
+            step = self.steps[self.number]
+            return step, input_names(step.node.op)
+        return None, ["There is no op on this screen; Enter takes a step first."]
+
+    def list(self, _):
+        return _overview(self.screens)
+
+    def help(self, _):
+        return HELP.split("\n")
+
+
+ACTIONS = {
+    "": Walker.next,
+    "n": Walker.next,
+    "b": Walker.back,
+    "r": Walker.run_to,
+    "p": Walker.print,
+    "e": Walker.choose,
+    "f": Walker.check,
+    "l": Walker.list,
+    "?": Walker.help,
+    "h": Walker.help,
+}
+
+
+def _wrapped(sentence):
+    return textwrap.wrap(sentence, WIDTH)
+
+
+def _is_called(node, name):
+    name = name.lower()
+    return any(name in text.lower() for text in (node.name, node.label, node.path))
+
+
+def _name_and_index(text):
+    """'weight[0, 1]' or 'weight 0,1' -> ('weight', (0, 1)); no index -> ('weight', None)."""
+    match = re.fullmatch(r"(.*?)[\s\[]+(-?\d+(?:[\s,]+-?\d+)*)\s*,?\s*\]?", text)
+    if match and match[1]:
+        return match[1].strip(), _index(match[2])
+    if match:
+        return "", _index(match[2])
+    return text.removesuffix("[]").strip(), None
+
+
+def _index(text):
+    return tuple(int(k) for k in re.findall(r"-?\d+", text))
+
+
+def _misfit(name, shape, index):
+    """What is wrong with an index, or ''."""
+    if len(index) != len(shape):
+        return (
+            f"{name} has {count(len(shape), 'axis').replace('axiss', 'axes')}, shape {shape}; "
+            f"got an index of {len(index)}: {element(name, index)}"
+        )
+    if any(not -size <= k < size for k, size in zip(index, shape, strict=True)):
+        return f"{element(name, index)} is outside of its shape {shape}"
+    return ""
+
+
+def _can_ask():
+    """Whether input() reaches somebody: at a terminal, or where a notebook has replaced it."""
+    replaced = not isinstance(builtins.input, types.BuiltinFunctionType)
+    return replaced or (sys.stdin is not None and sys.stdin.isatty())
+
+
+def _asked():
+    while True:
+        try:
+            yield input("> ")
+        except (EOFError, KeyboardInterrupt):
+            print()
+            return
+
+
+def _given(keys, out):
+    for key in keys:
+        _write(out, [f"> {key}".rstrip()])
+        yield key
+
+
+def _may_colour(out):
+    terminal = getattr(out, "isatty", lambda: False)()
+    return terminal and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+
+
+def _bold(text):
+    return f"\033[1m{text}\033[0m"
+
+
+def _write(out, lines):
+    encoding = getattr(out, "encoding", None) or "utf-8"
+    for line in lines:
+        out.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+    out.flush()

@@ -1,0 +1,198 @@
+"""A graph and a walk back through it, as data: what the terminal, the page and the plots show.
+
+    trace = Trace(loss)
+    for node in trace.nodes: ...    # forward: inputs, parameters, constants, ops
+    for step in trace.steps: ...    # backward, the loss first
+
+Nothing of the graph is used up: the walk keeps it, and every `.grad` is left as it was.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from tinynet import backend
+from tinynet.autograd.tape import Function
+from tinynet.autograd.walk import backprop, sorted_ops
+from tinynet.stepper.recording import call_of, result_name
+
+
+@dataclass(eq=False)
+class Node:
+    """An op's result, or a tensor that no op made.
+
+    Attributes:
+        number: its place in `Trace.nodes`; every node comes after its inputs.
+        kind: 'op', 'parameter' (named by a model), 'input' (another leaf that wants a gradient)
+            or 'constant' (wants none).
+        name: the op's class, or the leaf's name ('' if it has none).
+        label: what the user calls the result: a variable's name, or ''.
+        path: the module that applied the op, 'blocks.0.depthwise', or ''.
+        inputs: numbers of the input nodes; None where the input was not recorded.
+        value: its array on the CPU, or None if it was not recorded.
+        op: the op itself, None for a leaf. saved_bytes: what it keeps for backward.
+        contributions: how many gradients it will be given; their sum is its gradient.
+    """
+
+    number: int
+    kind: str
+    name: str
+    shape: tuple
+    dtype: Any
+    label: str = ""
+    path: str = ""
+    inputs: tuple = ()
+    value: Any = None
+    op: Any = None
+    options: dict = field(default_factory=dict)
+    saved_bytes: int = 0
+    contributions: int = 0
+
+    @property
+    def title(self):
+        """'c = Add', 'Conv2d', 'weight': for headings."""
+        return f"{self.label} = {self.name}" if self.label and self.op else self.name or self.kind
+
+
+@dataclass(eq=False)
+class Step:
+    """One op's backward.
+
+    Attributes:
+        number: from 0. node: the op's. gy: the gradient that came in, complete.
+        gxs: for each input the gradient that goes there, None where none does.
+        arrived: for each input, how many of its `contributions` have come with this step.
+        totals: for each input, the sum of what has come so far.
+        freed_bytes: what the op let go of.
+    """
+
+    number: int
+    node: Node
+    gy: Any
+    gxs: tuple
+    arrived: tuple
+    totals: tuple
+    freed_bytes: int
+
+
+class Trace:
+    """Args: loss: a Tensor with a graph, of one element (or give `gradient`, of its shape).
+
+    Raises what `backprop` raises: for a tensor without a graph, a graph that was freed already,
+    a missing gradient.
+    """
+
+    def __init__(self, loss, gradient=None):
+        self.nodes, self.steps = [], []
+        self._of = {}  # id of an op, a leaf or a constant's array: its node
+        self.loss_gradient = None
+        leaves = []
+        walked = backprop(loss, gradient, retain_graph=True)
+        if loss.grad_fn is None:
+            raise ValueError(
+                "stepper: this tensor is a leaf: no op made it, so there is nothing to step "
+                "through; pass the result of a computation"
+            )
+        for op in reversed(sorted_ops(loss.grad_fn)):
+            self._add_op(op, leaves)
+        self.loss = self._of[id(loss.grad_fn)]
+        before = [(leaf, leaf.grad) for leaf in leaves]
+        for leaf in leaves:
+            leaf.grad = None
+        try:
+            self._walk(walked)
+        finally:
+            for leaf, grad in before:
+                leaf.grad = grad
+
+    def _add_op(self, op, leaves):
+        call = call_of(op)
+        inputs = []
+        for i, parent in enumerate(op.parents):
+            inputs.append(self._input(op, i, parent, call, leaves))
+        node = Node(
+            number=len(self.nodes),
+            kind="op",
+            name=op.name,
+            shape=op.output_shape,
+            dtype=op.input_dtypes[0] if call is None else call.output.dtype,
+            label=result_name(op),
+            path="" if call is None else call.path,
+            inputs=tuple(None if node is None else node.number for node in inputs),
+            value=None if call is None else _on_cpu(call.output),
+            op=op,
+            options={} if call is None else call.options,
+            saved_bytes=sum(a.nbytes for a in op.saved if backend.is_array(a)),
+        )
+        self.nodes.append(node)
+        self._of[id(op)] = node
+
+    def _input(self, op, i, parent, call, leaves):
+        """The node of input `i`, made if it is a leaf seen for the first time."""
+        name = "" if call is None else call.names[i]
+        if isinstance(parent, Function):
+            node = self._of[id(parent)]
+            node.label = node.label or name
+        elif parent is None and call is None:
+            return None
+        else:
+            tensor = parent if parent is not None else call.leaves[i]
+            key = (id(op), i) if tensor is None else id(tensor)  # a constant that an op made
+            node = self._of.get(key)
+            if node is None or (parent is None and _changed(node.value, call.inputs[i])):
+                node = self._leaf(op, i, parent, call, name)
+                self._of[key] = node
+                if parent is not None:
+                    leaves.append(parent)
+        return node
+
+    def _leaf(self, op, i, parent, call, name):
+        kind = "constant" if parent is None else "parameter" if "." in name else "input"
+        array = call.inputs[i] if call is not None else parent.array
+        node = Node(len(self.nodes), kind, name, op.input_shapes[i], op.input_dtypes[i])
+        node.value = _on_cpu(array)
+        self.nodes.append(node)
+        return node
+
+    @np.errstate(all="ignore")  # infinities are there to be shown
+    def _walk(self, walked):
+        arrived, totals = {}, {}
+        for number, (op, gy, gxs) in enumerate(walked):
+            node = self._of[id(op)]
+            gy, gxs = _on_cpu(gy), tuple(None if gx is None else _on_cpu(gx) for gx in gxs)
+            if number == 0:
+                self.loss_gradient = gy
+            counts, sums = [], []
+            for target, gx in zip(node.inputs, gxs, strict=True):
+                if gx is not None:
+                    arrived[target] = arrived.get(target, 0) + 1
+                    totals[target] = gx if target not in totals else totals[target] + gx
+                counts.append(0 if gx is None else arrived[target])
+                sums.append(None if gx is None else totals[target])
+            self.steps.append(
+                Step(number, node, gy, gxs, tuple(counts), tuple(sums), node.saved_bytes)
+            )
+        for node in self.nodes:  # an op may return None for an input that wants a gradient
+            node.contributions = arrived.get(node.number, 0)
+        self.loss.contributions = 1
+        self.gradients = {self.loss.number: self.loss_gradient, **totals}
+
+    def gradient(self, node):
+        """The complete gradient of a node, None for a constant."""
+        return self.gradients.get(node.number)
+
+    @property
+    def recorded(self):
+        """Whether all values are known: the graph was made inside `stepper.record()`."""
+        return all(node.value is not None and None not in node.inputs for node in self.nodes)
+
+
+def _changed(value, array):
+    """Whether a constant was overwritten between two uses: then it is two nodes."""
+    array = _on_cpu(array)
+    return value.shape != array.shape or not np.array_equal(value, array, equal_nan=True)
+
+
+def _on_cpu(array):
+    return np.array(backend.to_device(array, "cpu"), copy=True)
