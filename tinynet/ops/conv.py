@@ -80,12 +80,16 @@ def grouped(rows, G):
 class Conv2d(Function):
     """y[n,o,h,w] = sum over c,i,j of weight[o,c,i,j] x[n,c, sh*h + dh*i, sw*w + dw*j] (+ bias[o])
 
-    gx = col2im(W^T gY), gweight = gY X^T, gbias = gY summed over positions;
-    as matrices, a group at a time: Y = W X with X = im2col(x), whose columns are the patches.
+    gx[n,c, sh*h + dh*i, sw*w + dw*j] += weight[o,c,i,j] gy[n,o,h,w], for all o;
+    gweight[o,c,i,j] = sum over n,h,w of gy[n,o,h,w] x[n,c, sh*h + dh*i, sw*w + dw*j];
+    gbias = gy summed over n,h,w.
 
     Args: x (N, C, H, W), padded by zeros, weight (O, C/G, KH, KW), optionally bias (O,); window:
-    the geometry, stride (sh, sw), dilation (dh, dw); groups: G. The patches are not kept for
-    backward but laid out again: they are KH*KW times the size of x.
+    the geometry, stride (sh, sw), dilation (dh, dw); groups: G.
+
+    It is computed by matrices, a group at a time: Y = W X with X = im2col(x), whose columns are
+    the patches; gx = col2im(W^T gY), gW = gY X^T. The patches are not kept for backward but laid
+    out again: they are KH*KW times the size of x.
     """
 
     def __init__(self, window, groups=1):
