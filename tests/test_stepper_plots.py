@@ -15,7 +15,7 @@ import tinynet.nn.functional as F
 from tinynet import stepper
 from tinynet.stepper.lessons import LESSONS
 from tinynet.stepper.plots import animate, plot_step
-from tinynet.stepper.plots_heat import picture
+from tinynet.stepper.plots.heat import picture
 
 
 def leaf(*shape, seed=0):

@@ -5,7 +5,7 @@ The ops are known by their names and attributes: their layer lies above this one
 
 import numpy as np
 
-from tinynet.stepper.page_samples import number
+from tinynet.stepper.page.samples import number
 
 
 def convolution(node):

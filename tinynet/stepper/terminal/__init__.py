@@ -9,7 +9,7 @@ import types
 
 from tinynet.autograd import Tensor
 from tinynet.stepper.formula import input_names
-from tinynet.stepper.screen import MANY, MOST_ROWS, Screens, called
+from tinynet.stepper.terminal.screen import MANY, MOST_ROWS, Screens, called
 from tinynet.stepper.text import WIDTH, count, element, field, table
 from tinynet.stepper.trace import Trace
 from tinynet.stepper.worked import largest

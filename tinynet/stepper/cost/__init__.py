@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tinynet.files import atomic_write
 
-ASSETS = Path(__file__).with_name("cost")
+ASSETS = Path(__file__).with_name("assets")
 SCRIPTS = ("count.js", "cost.js")
 KINDS = ("convolution", "depthwise", "pointwise", "fully connected")
 

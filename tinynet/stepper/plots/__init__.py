@@ -13,8 +13,8 @@ from tinynet.autograd import Tensor
 from tinynet.files import atomic_write
 from tinynet.stepper.formula import formula, input_names, with_shapes
 from tinynet.stepper.numbers import Replay
-from tinynet.stepper.plots_graph import DARK, GREY, HEAD, MARK, SMALL, TEXT, draw_graph, node_name
-from tinynet.stepper.plots_heat import draw_heat
+from tinynet.stepper.plots.graph import DARK, GREY, HEAD, MARK, SMALL, TEXT, draw_graph, node_name
+from tinynet.stepper.plots.heat import draw_heat
 from tinynet.stepper.text import element
 from tinynet.stepper.trace import Trace
 from tinynet.stepper.worked import largest

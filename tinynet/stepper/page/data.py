@@ -6,8 +6,8 @@ import numpy as np
 
 from tinynet.stepper.formula import formula, input_names, with_shapes
 from tinynet.stepper.numbers import Replay, relative_error
-from tinynet.stepper.page_ops import batchnorm_paths, clip_counts, convolution
-from tinynet.stepper.page_samples import chosen, number, sample
+from tinynet.stepper.page.ops import batchnorm_paths, clip_counts, convolution
+from tinynet.stepper.page.samples import chosen, number, sample
 
 KINK = 0.01  # one-sided differences further apart than that mean a kink, or a strong curve
 TERMS = 6  # summands of an element that are shown

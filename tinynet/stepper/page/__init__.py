@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 
 from tinynet.files import atomic_write
-from tinynet.stepper.page_data import Details, page_data
+from tinynet.stepper.page.data import Details, page_data
 from tinynet.stepper.trace import Trace
 
-PARTS = Path(__file__).with_name("page")
+PARTS = Path(__file__).with_name("assets")
 SCRIPTS = (  # in this order; each makes one object, named as its file, that the later ones use
     *("dom", "data", "timeline", "state"),
     *("folding", "layout", "edges", "cards", "graph", "heatmap"),

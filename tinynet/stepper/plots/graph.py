@@ -7,7 +7,7 @@ colour vision, and every colour has a word and a pattern beside it.
 import numpy as np
 
 from tinynet.stepper.formula import input_names
-from tinynet.stepper.plots_layout import neighbourhood
+from tinynet.stepper.plots.layout import neighbourhood
 
 SMALL, TEXT, HEAD = 9, 10, 16  # points
 DARK, GREY, LIGHT, MARK = "#222222", "#666666", "#D8D8D8", "#D55E00"

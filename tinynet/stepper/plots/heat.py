@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinynet.stepper.plots_graph import DARK, GREY, LIGHT, MARK, SMALL, TEXT, fit, share
+from tinynet.stepper.plots.graph import DARK, GREY, LIGHT, MARK, SMALL, TEXT, fit, share
 from tinynet.stepper.text import not_finite
 
 LONGEST = 64  # rows or columns of a matrix; half as many of each map
