@@ -56,3 +56,7 @@ def open_page():
     for context in contexts:
         context.close()
     assert complaints == []
+
+
+def last_step(page):
+    return int(page.locator("#slider").get_attribute("max"))
