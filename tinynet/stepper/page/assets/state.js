@@ -2,7 +2,7 @@
 const state = (() => {
   const listeners = [];
   const chosen = new Map(); // node number -> rank of the chosen element
-  const me = { frame: 0, selected: data.loss, pinned: false, secret: null };
+  const me = { frame: 0, selected: data.nodes[0].number, pinned: false, secret: null };
 
   const clamp = (n) => Math.max(0, Math.min(timeline.frames.length - 1, n));
   const changed = (what) => listeners.forEach((listener) => listener(what));

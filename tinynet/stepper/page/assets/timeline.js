@@ -1,7 +1,7 @@
 // The steps of the page ("frames") and what is known at each: values first, then gradients.
 const timeline = (() => {
   const { nodes, steps } = data;
-  const frames = [{ phase: "start", node: data.loss }];
+  const frames = [{ phase: "start", node: nodes[0].number }];
   const valueAt = new Array(nodes.length).fill(0); // the frame that makes a node's value
   const ranAt = new Map(); // an op's number -> the frame of its backward, the first one
   const arrivals = nodes.map(() => []); // node -> [{frame, step, input}], in order
