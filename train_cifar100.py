@@ -11,7 +11,6 @@ Every epoch writes to --out: checkpoint.npz, history.csv and curves.png.
 import argparse
 import contextlib
 import math
-import os
 import sys
 import time
 from pathlib import Path
@@ -24,7 +23,7 @@ from tinynet import backend, nn, optim
 from tinynet.data import Loader, augment, cifar100, shapes
 from tinynet.ops.pictures import Pictures
 from tinynet.training import Average, History, accuracy, checkpoint
-from tinynet.training.options import number
+from tinynet.training.options import folder_for, number
 
 LOOK_EVERY = {"cpu": 1, "cuda": 50}  # steps: to look at the loss is to wait for the GPU
 
@@ -265,30 +264,6 @@ def parse_options(arguments=None):
         help="on a GPU, round the factors of matrix products to TF32: faster, 3 digits")
     # fmt: on
     return parser.parse_args(arguments)
-
-
-def folder_for(options):
-    """The folder --out, ready to be written. Raises ValueError where that is not possible."""
-    out = Path(options.out)
-    there = (out / "checkpoint.npz").exists()
-    if options.resume and options.overwrite:
-        raise ValueError("--resume and --overwrite exclude each other; give one of them")
-    if there and not (options.resume or options.overwrite):
-        raise ValueError(
-            f"{out} holds a training already; go on with --resume, start anew with "
-            "--overwrite, or give another --out"
-        )
-    if options.resume and not there:
-        raise ValueError(f"--resume: there is no checkpoint.npz in {out}; leave --resume out")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(
-            f"--out: cannot make the folder {out} ({error.strerror}); choose a writable place"
-        ) from None
-    if not os.access(out, os.W_OK):
-        raise ValueError(f"--out: the folder {out} cannot be written; choose a writable place")
-    return out
 
 
 def main(arguments=None):

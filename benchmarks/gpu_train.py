@@ -14,7 +14,7 @@ from pathlib import Path
 import train_cifar100
 from tinynet import backend
 from tinynet.training import atomic_write, checkpoint
-from tinynet.training.options import number
+from tinynet.training.options import folder_for, number
 
 SHARE = 0.95  # of the time that is left: epochs are not all alike
 
@@ -41,7 +41,7 @@ def trial(arguments):
     """(seconds of preparation, seconds of an epoch with all that belongs to it)"""
     options = train_cifar100.parse_options([*arguments, "--epochs", "2"])
     shutil.rmtree(options.out, ignore_errors=True)
-    train_cifar100.folder_for(options)
+    folder_for(options)
     run = Watched(options)
     train_cifar100.train(options, run)
     begun, prepared, first, second = run.moments
