@@ -1,7 +1,10 @@
 """The terminal copes with any graph: unrecorded, huge, with NaN inside, or none at all."""
 
+import contextlib
+
 import numpy as np
 import pytest
+from device import strict
 from walks import answer, leaf, shown
 
 import tinynet as tn
@@ -9,6 +12,7 @@ import tinynet.nn.functional as F
 from tinynet.autograd.tape import Function
 from tinynet.stepper import Trace, record
 from tinynet.stepper.lessons import LESSONS
+from tinynet.stepper.page import save_html
 from tinynet.stepper.text import array_lines, folded
 
 
@@ -181,6 +185,20 @@ def test_a_walk_leaves_gradients_alone():
     assert x.grad is None
     loss.backward()
     np.testing.assert_array_equal(x.grad.array, [2, 4])
+
+
+def test_a_graph_on_a_gpu(tmp_path):
+    """Or on the stand-in for one: it is shown, and checked, as if it had been on the CPU."""
+    with contextlib.nullcontext() if tn.cuda_available() else strict.in_place_of_cupy():
+        x, weight = leaf([[1.0, -2.0], [3.0, 4.0]]), leaf([[0.5, 1.0], [2.0, -1.0]])
+        with record():
+            on_gpu = F.relu6(F.linear(x.to("cuda"), weight.to("cuda")))
+            loss = F.cross_entropy(on_gpu, tn.tensor([0, 1]).to("cuda"))
+        text = shown(loss)
+        save_html(loss, tmp_path / "page.html")
+    assert "Transfer" in text
+    assert "ReLU6" in text
+    assert "relative error" in text
 
 
 def test_arrays_as_text():

@@ -48,7 +48,7 @@ class LogSoftmax(Function):
 
 
 class SoftmaxCrossEntropy(Function):
-    """loss_r = -sum_k q_rk log softmax(x_r)_k;  gx_r = (softmax(x_r) sum_k q_rk - q_r) gloss_r
+    """y_r = -sum_k q_rk log softmax(x_r)_k;  gx_r = (softmax(x_r) sum_k q_rk - q_r) gy_r
 
     Args: x (R, K) logits. target: (R,) class numbers, q then being 1 at the class, or (R, K)
     the distribution q itself. label_smoothing s: q becomes (1 - s) q + s/K (Szegedy et al.,
