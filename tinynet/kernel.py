@@ -20,6 +20,7 @@ from tinynet.backend import array_module, cupy
 THREADS = 256  # of a block; a power of two, for sums halve it again and again
 BLOCKS = 2048  # that keep a large GPU busy, eight on each of some 130 processors twice over
 REALS = {"f": "float", "d": "double"}
+SCALARS = {int: np.int32, bool: np.int32, float: np.float64}  # of numbers: the source's types
 
 BLOCK_SUM = r"""
 // Each of COUNT values becomes its sum over all threads of the block, known to each of them.
@@ -71,8 +72,8 @@ class Kernel:
             return
         real = REALS[(dtype or arguments[0].dtype).char]
         run = self._compiled(real, tuple(constants.items()))
-        given = [_SCALARS.get(type(a), _same)(a) for a in arguments]
-        run(grid, (THREADS,), tuple(given))
+        given = tuple([SCALARS[type(a)](a) if type(a) in SCALARS else a for a in arguments])
+        run(grid, (THREADS,), given)
 
     def _compile(self, real, constants):
         return (
@@ -100,7 +101,7 @@ def suits(*arrays):
     return True
 
 
-def pieces(rows, length, values=8):
+def pieces(rows, length, values):
     """Into how many blocks to cut each of `rows` rows: enough to keep a GPU busy, and no more
     than leave every thread about `values` values. It does not depend on the GPU, nor does the
     order of sums, then."""
@@ -110,10 +111,3 @@ def pieces(rows, length, values=8):
 def blocks(length):
     """How many blocks of THREADS there are in `length`."""
     return -(-length // THREADS)
-
-
-def _same(argument):
-    return argument
-
-
-_SCALARS = {int: np.int32, bool: np.int32, float: np.float64}  # the types that the source names

@@ -40,8 +40,8 @@ class BatchNorm(Function):
     core), and no mask is kept.
 
     In memory the sums and the scaling are `x scale + shift` of whole rows, one a channel. All
-    passes over one piece (`row_tiles`) come before the next piece. On a GPU the kernels at the
-    end of this file do the same.
+    passes over one piece (`row_tiles`) come before the next piece. On a GPU four kernels do the
+    same, two here and two in `batchnorm_sums.py`.
     """
 
     def __init__(
@@ -163,7 +163,8 @@ class BatchNorm(Function):
         xp, C = array_module(gy), gy.shape[0]
         M = gy.size // C
         gx = (gy if self.owns_gy else xp.empty_like(gy)) if self.needs[0] else None
-        gweight, gbias = xp.empty((2, C), gy.dtype)
+        # each with memory of its own, else the leaves that get them would have to copy them
+        gweight, gbias = xp.empty(C, gy.dtype), xp.empty(C, gy.dtype)
         split = pieces(C, M, VALUES)
         parts = xp.empty((C, split, 2), gy.dtype)
         known = gy, x, mean, inv_std, weight, bias
@@ -213,7 +214,7 @@ extern "C" __global__ void batchnorm_normalize(
     const real inv_std = 1 / sqrt(var + (real)eps);
     if (blockIdx.x == 0 && threadIdx.x == 0) mean_out[c] = mean, inv_std_out[c] = inv_std;
 
-    const real scale = weight[c] * inv_std, shift = bias[c], ceiling = clip_at;
+    const Channel channel = {mean, weight[c] * inv_std, bias[c], (real)clip_at, clip};
     x += (size_t)c * M;
     y += (size_t)c * M;
     for (int first = blockIdx.x * THREADS * VALUES + threadIdx.x; first < M;
@@ -225,8 +226,8 @@ extern "C" __global__ void batchnorm_normalize(
         }
         for (int k = 0; k < VALUES; k++) {
             const int m = first + k * THREADS;
-            real z = scaled(value[k], mean, scale, shift);
-            if (clip) z = z < 0 ? 0 : z > ceiling ? ceiling : z;  // a NaN stays one
+            real z = scaled(value[k], channel);
+            if (clip) z = z < 0 ? 0 : z > channel.ceiling ? channel.ceiling : z;  // a NaN stays
             if (m < M) y[m] = z;
         }
     }
@@ -255,8 +256,7 @@ extern "C" __global__ void batchnorm_gradient(
     if (blockIdx.x == 0 && threadIdx.x == 0) gweight[c] = dot * inv_std[c], gbias[c] = sum;
     if (!gx) return;
 
-    const real centre = mean[c], scale = weight[c] * inv_std[c], shift = bias[c];
-    const real ceiling = clip_at;
+    const Channel channel = {mean[c], weight[c] * inv_std[c], bias[c], (real)clip_at, clip};
     const real level = training ? sum / M : 0;
     const real slope = training ? dot * inv_std[c] * inv_std[c] / M : 0;
     gy += (size_t)c * M;
@@ -264,17 +264,11 @@ extern "C" __global__ void batchnorm_gradient(
     gx += (size_t)c * M;
     for (int first = blockIdx.x * THREADS * VALUES + threadIdx.x; first < M;
          first += gridDim.x * THREADS * VALUES) {
-        real value[VALUES], gz[VALUES];
+        real away[VALUES], gz[VALUES];
+        read(channel, x, gy, first, M, away, gz);
         for (int k = 0; k < VALUES; k++) {
             const int m = first + k * THREADS;
-            value[k] = m < M ? x[m] : 0;
-            gz[k] = m < M ? gy[m] : 0;
-        }
-        for (int k = 0; k < VALUES; k++) {
-            const int m = first + k * THREADS;
-            const real z = scaled(value[k], centre, scale, shift);
-            if (clip && !(0 < z && z < ceiling)) gz[k] = 0;
-            if (m < M) gx[m] = scale * (gz[k] - level - slope * (value[k] - centre));
+            if (m < M) gx[m] = channel.scale * (gz[k] - level - slope * away[k]);
         }
     }
 }

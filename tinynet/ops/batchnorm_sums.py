@@ -1,4 +1,10 @@
-"""The sums of batch normalisation: each channel's mean and variance, and those of backward."""
+"""The sums of batch normalisation: each channel's mean and variance, and those of backward.
+
+In the kernels a block has a channel (blockIdx.y) and a share of its M values. A thread reads VALUES
+of them at a time, all before it works on the first: memory answers late, so much must be asked for
+at once. What the blocks of a channel have found is put together by every block of the next
+kernel, in the same order, at its start.
+"""
 
 import numpy as np
 
@@ -6,11 +12,6 @@ from tinynet.backend import array_module
 from tinynet.kernel import BLOCK_SUM, Kernel
 
 FAR = 4  # deviations; a mean farther than that from 0 is subtracted before anything is squared
-
-# The kernels. A block has a channel (blockIdx.y) and a share of its M values; a thread reads
-# VALUES of them at a time, all before it works on the first: memory answers late, so much must be
-# asked for at once. What the blocks of a channel have found is put together by every block of
-# the next kernel, in the same order, at its start.
 VALUES = 8
 
 
@@ -124,9 +125,27 @@ def row_dot(a, b):
 
 # Forward and backward take z from here, to the same bit: where it was clipped, no gradient passes.
 SCALED = r"""
-__device__ real scaled(real x, real mean, real scale, real bias)
+struct Channel { real mean, scale, bias, ceiling; int clip; };
+
+__device__ real scaled(real x, const Channel &channel)
 {
-    return fma(x - mean, scale, bias);
+    return fma(x - channel.mean, channel.scale, channel.bias);
+}
+
+// A thread's next VALUES values of x - mean and of gz: gy, but 0 where z was clipped.
+__device__ void read(
+    const Channel &channel, const real *x, const real *gy, int first, int M, real *away, real *gz)
+{
+    for (int k = 0; k < VALUES; k++) {
+        const int m = first + k * THREADS;
+        away[k] = m < M ? x[m] : 0;
+        gz[k] = m < M ? gy[m] : 0;
+    }
+    for (int k = 0; k < VALUES; k++) {
+        const real z = scaled(away[k], channel);
+        if (channel.clip && !(0 < z && z < channel.ceiling)) gz[k] = 0;
+        away[k] -= channel.mean;
+    }
 }
 """
 
@@ -140,24 +159,17 @@ extern "C" __global__ void batchnorm_sums(
     const real *bias, real *parts, int M, int clip, double clip_at)
 {
     const int c = blockIdx.y;
-    const real centre = mean[c], scale = weight[c] * inv_std[c], shift = bias[c];
-    const real ceiling = clip_at;
+    const Channel channel = {mean[c], weight[c] * inv_std[c], bias[c], (real)clip_at, clip};
     gy += (size_t)c * M;
     x += (size_t)c * M;
     real sums[2] = {0, 0};  // of gz and of gz (x - mean)
     for (int first = blockIdx.x * THREADS * VALUES + threadIdx.x; first < M;
          first += gridDim.x * THREADS * VALUES) {
-        real value[VALUES], gz[VALUES];
+        real away[VALUES], gz[VALUES];
+        read(channel, x, gy, first, M, away, gz);
         for (int k = 0; k < VALUES; k++) {
-            const int m = first + k * THREADS;
-            value[k] = m < M ? x[m] : 0;
-            gz[k] = m < M ? gy[m] : 0;
-        }
-        for (int k = 0; k < VALUES; k++) {
-            const real z = scaled(value[k], centre, scale, shift);
-            if (clip && !(0 < z && z < ceiling)) gz[k] = 0;
             sums[0] += gz[k];
-            sums[1] += gz[k] * (value[k] - centre);
+            sums[1] += gz[k] * away[k];
         }
     }
     block_sums<2>(sums);

@@ -34,9 +34,7 @@ __device__ void add_product(Pack &sum, real weight, const Pack &x)
 def forward(x, weight, window, out):
     """Write y into `out` (C, HO, WO, N)."""
     if suits(x, weight, out):
-        known = constants(window, x, out)
-        grid = blocks(out.shape[2] * out.shape[3] // known["PACK"]), strips(out), out.shape[0]
-        FORWARD(grid, x, weight, out, *sizes(x, out, known), *moves(window), **known)
+        fill(out, FORWARD, x, weight, x, out, window)
         return
     padded = window.pad(x)
     out[...] = 0
@@ -85,9 +83,7 @@ extern "C" __global__ void depthwise_forward(
 def input_gradient(gy, weight, window, out):
     """Write gx into `out` (C, H, W, N)."""
     if suits(gy, weight, out):
-        known = constants(window, gy, out)
-        grid = blocks(out.shape[2] * out.shape[3] // known["PACK"]), strips(out), out.shape[0]
-        INPUT_GRADIENT(grid, gy, weight, out, *sizes(out, gy, known), *moves(window), **known)
+        fill(out, INPUT_GRADIENT, gy, weight, out, gy, window)
         return
     padded = array_module(gy).zeros(window.padded_shape(out.shape), dtype=gy.dtype)
     for i, j in window.taps():
@@ -221,6 +217,14 @@ extern "C" __global__ void add_parts(const real *parts, real *total, int split, 
 }
 """,
 )
+
+
+def fill(out, kernel, source, weight, x, y, window):
+    """Launch a kernel that has a thread for each strip of ROWS values, a pack each, of `out`. x
+    and y: the pixels and the outputs of the convolution, for their sizes."""
+    known = constants(window, source, out)
+    grid = blocks(out.shape[2] * out.shape[3] // known["PACK"]), strips(out), out.shape[0]
+    kernel(grid, source, weight, out, *sizes(x, y, known), *moves(window), **known)
 
 
 def strips(y):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from tinynet.autograd import Tensor
-from tinynet.backend import array_module
+from tinynet.backend import array_module, device_of, is_array
 
 
 def accuracy(logits, labels, topk=(1,), wait=True):
@@ -64,8 +64,8 @@ class Average:
         if not weight > 0:
             raise ValueError(f"Average.add: weight must be more than 0, got {weight}")
         value = getattr(value, "array", value)
-        on_cpu = not hasattr(value, "dtype") or array_module(value) is np
-        self.total = self.total + (float(value) if on_cpu else value.astype("float64")) * weight
+        there = is_array(value) and device_of(value) == "cuda"
+        self.total = self.total + (value.astype("float64") if there else float(value)) * weight
         self.weight += weight
 
     @property
