@@ -1,5 +1,6 @@
 """An op's rule in words: its docstring, and the shapes and the numbers put in."""
 
+import functools
 import inspect
 import re
 from typing import NamedTuple
@@ -14,23 +15,34 @@ class Formula(NamedTuple):
 
 def formula(op):
     """The rule of an op as its docstring gives it: first the formula, then that of backward."""
-    text = inspect.cleandoc(type(op).__doc__ or "")
+    return _formula(type(op))
+
+
+@functools.lru_cache(maxsize=256)
+def _formula(kind):
+    text = inspect.cleandoc(kind.__doc__ or "")
     text = re.split(r"^(?:Args|Howard)\b", text, maxsplit=1, flags=re.MULTILINE)[0].strip()
     first, _, rest = text.partition("\n")
     forward, _, backward = first.partition(";  ")
     backward = backward or re.sub(r"^backward:\s*", "", rest.strip())
-    return Formula(forward.strip() or f"y = {op.name}(...)", backward.strip())
+    return Formula(forward.strip() or f"y = {kind.__name__}(...)", backward.strip())
 
 
 def input_names(op):
     """What `forward` calls its inputs: ('x', 'weight', 'bias'), as many as there are."""
+    return _input_names(type(op), len(op.parents))
+
+
+@functools.lru_cache(maxsize=256)
+def _input_names(kind, count):
     names = []
-    for parameter in inspect.signature(op.forward).parameters.values():
+    _, *parameters = inspect.signature(kind.forward).parameters.values()  # without self
+    for parameter in parameters:
         if parameter.kind is parameter.VAR_POSITIONAL:
-            names += [f"{parameter.name}[{i}]" for i in range(len(op.parents) - len(names))]
+            names += [f"{parameter.name}[{i}]" for i in range(count - len(names))]
         else:
             names.append(parameter.name)
-    return tuple(names[: len(op.parents)])
+    return tuple(names[:count])
 
 
 def with_shapes(op):

@@ -151,19 +151,14 @@ class Replay:
         if op.name != "BatchNorm" or not op.training or step.gxs[0] is None:
             return None
         x, weight = (self.values[number] for number in step.node.inputs[:2])
-        axes, scale = (0, 2, 3), weight[:, None, None]
-        std = np.sqrt(x.var(axis=axes, keepdims=True) + op.eps)
-        xhat = (x - x.mean(axis=axes, keepdims=True)) / std
-        gz = np.asarray(step.gy, np.float64)
-        if op.ceiling is not None:
-            y = self.values[step.node.number]
-            gz = gz * ((y > 0) & (y < op.ceiling))
-        along = xhat * (gz * xhat).mean(axis=axes, keepdims=True)
-        level = np.broadcast_to(gz.mean(axis=axes, keepdims=True), x.shape)
+        parts = batchnorm_parts(op, x, weight, self.values[step.node.number], step.gy)
+        scale, level, slope = (
+            part[:, None, None] for part in (parts.scale, parts.mean_gy, parts.mean_gy_xhat)
+        )
         return {
-            "directly": scale / std * gz,
-            "through the mean": -scale / std * level,
-            "through the variance": -scale / std * along,
+            "directly": scale * parts.gy,
+            "through the mean": np.broadcast_to(-scale * level, x.shape),
+            "through the variance": -scale * slope * parts.xhat,
         }
 
     def _slope(self, node, i, index, k):
@@ -177,6 +172,38 @@ class Replay:
         op, _ = self.run(node, self.values, needs=needs)
         gxs = op.backward(gy)
         return gxs if isinstance(gxs, tuple) else (gxs,)
+
+
+class BatchNormParts(NamedTuple):
+    """What gx = scale (gy - mean_gy - xhat mean_gy_xhat) is made of, in float64: mean, std, scale
+    and the means (C,), xhat and gy of x's shape; gy is 0 where the op has clipped its result. With
+    fixed statistics both means count as 0."""
+
+    mean: np.ndarray
+    std: np.ndarray
+    scale: np.ndarray
+    mean_gy: np.ndarray
+    mean_gy_xhat: np.ndarray
+    xhat: np.ndarray
+    gy: np.ndarray
+
+
+def batchnorm_parts(op, x, weight, y, gy):
+    """The parts for a BatchNorm op, which is known by its attributes: its layer lies above."""
+    axes, gy = (0, 2, 3), np.asarray(gy, np.float64)
+    if op.ceiling is not None:
+        gy = gy * ((y > 0) & (y < op.ceiling))
+    if op.training:
+        mean, var = x.mean(axes), x.var(axes)
+    else:
+        mean, var = (
+            np.asarray(backend.to_device(statistic, "cpu"), np.float64)
+            for statistic in (op.running_mean, op.running_var)
+        )
+    std = np.sqrt(var + op.eps)
+    xhat = (x - mean[:, None, None]) / std[:, None, None]
+    means = (part.mean(axes) * op.training for part in (gy, gy * xhat))
+    return BatchNormParts(mean, std, weight / std, *means, xhat, gy)
 
 
 def relative_error(a, b):

@@ -7,6 +7,7 @@
 Nothing of the graph is used up: the walk keeps it, and every `.grad` is left as it was.
 """
 
+import functools
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -157,32 +158,41 @@ class Trace:
 
     @np.errstate(all="ignore")  # infinities are there to be shown
     def _walk(self, walked):
-        arrived, totals = {}, {}
+        arrivals = {}  # number of a node: (step, the sum so far) of each contribution
         for number, (op, gy, gxs) in enumerate(walked):
             node = self._of[id(op)]
             gy, gxs = _on_cpu(gy), tuple(None if gx is None else _on_cpu(gx) for gx in gxs)
             if number == 0:
                 self.loss_gradient = gy
+                arrivals[self.loss.number] = [(-1, gy)]
             counts, sums = [], []
             for target, gx in zip(node.inputs, gxs, strict=True):
+                so_far = arrivals.setdefault(target, []) if gx is not None else []
                 if gx is not None:
-                    arrived[target] = arrived.get(target, 0) + 1
-                    totals[target] = gx if target not in totals else totals[target] + gx
-                counts.append(0 if gx is None else arrived[target])
-                sums.append(None if gx is None else totals[target])
+                    so_far.append((number, so_far[-1][1] + gx if so_far else gx))
+                counts.append(len(so_far))
+                sums.append(so_far[-1][1] if so_far else None)
             self.steps.append(
                 Step(number, node, gy, gxs, tuple(counts), tuple(sums), node.saved_bytes)
             )
         for node in self.nodes:  # an op may return None for an input that wants a gradient
-            node.contributions = arrived.get(node.number, 0)
-        self.loss.contributions = 1
-        self.gradients = {self.loss.number: self.loss_gradient, **totals}
+            node.contributions = len(arrivals.get(node.number, ()))
+        self._arrivals = arrivals
+        self.gradients = {number: sums[-1][1] for number, sums in arrivals.items()}
 
     def gradient(self, node):
         """The complete gradient of a node, None for a constant."""
         return self.gradients.get(node.number)
 
-    @property
+    def arrived(self, node, number):
+        """After step `number`: how many contributions of a node's gradient are in; their sum.
+
+        The loss has its own from the start, before step 0.
+        """
+        sums = [total for step, total in self._arrivals.get(node.number, ()) if step <= number]
+        return len(sums), sums[-1] if sums else None
+
+    @functools.cached_property
     def recorded(self):
         """Whether all values are known: the graph was made inside `stepper.record()`."""
         return all(node.value is not None and None not in node.inputs for node in self.nodes)

@@ -1,5 +1,6 @@
 """The web page: one HTML file that steps through a graph, forward and back, in any browser."""
 
+import html
 import json
 from pathlib import Path
 
@@ -34,10 +35,10 @@ def save_html(loss, path, title=""):
     trace = loss if isinstance(loss, Trace) else Trace(loss)
     details = Details(trace)
     for cells in CELLS:
-        html = _page(page_data(trace, details, title, cells), title)
-        if len(html) < LIMIT:  # all of the data is ASCII
+        text = _page(page_data(trace, details, title, cells), title)
+        if len(text) < LIMIT:  # all of the data is ASCII
             with atomic_write(path, "w") as file:
-                file.write(html)
+                file.write(text)
             return
     raise ValueError(
         f"save_html: a graph of {len(trace.steps)} ops does not fit into a page of 5 MB; take the "
@@ -48,24 +49,18 @@ def save_html(loss, path, title=""):
 def _page(data, title):
     text = json.dumps(data, allow_nan=False, separators=(",", ":"))
     parts = {
-        "title": _escaped(title or "Backprop, step by step"),
+        "title": html.escape(title or "Backprop, step by step"),
         "style": _joined(STYLES, "css"),
         "script": _joined(SCRIPTS, "js"),
         # no "</script>" and no "<!--" inside
         "data": text.replace("<", "\\u003c"),
     }
-    html = (PARTS / "template.html").read_text("utf-8")
+    page = (PARTS / "template.html").read_text("utf-8")
     for name, part in parts.items():
-        before, _, after = html.partition("{{" + name + "}}")
-        html = before + part + after
-    return html
+        before, _, after = page.partition("{{" + name + "}}")
+        page = before + part + after
+    return page
 
 
 def _joined(names, kind):
     return "\n".join((PARTS / f"{name}.{kind}").read_text("utf-8") for name in names)
-
-
-def _escaped(text):
-    for sign, name in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;")):
-        text = text.replace(sign, name)
-    return text

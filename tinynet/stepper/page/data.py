@@ -147,11 +147,7 @@ def _step(trace, step, details, cells):
 def _gift(trace, step, i, target, gx, details, cells):
     """What one step sends to one input."""
     entry = {"elements": []}
-    if (
-        len(trace.gradients)
-        and step.totals[i] is not None
-        and not np.array_equal(gx, trace.gradients[target], equal_nan=True)
-    ):
+    if not np.array_equal(gx, trace.gradients[target], equal_nan=True):
         entry["grad"] = sample(gx, cells)
         entry["total"] = sample(step.totals[i], cells)
     for rank, index in enumerate(details.elements[target]):

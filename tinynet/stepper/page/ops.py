@@ -5,6 +5,7 @@ The ops are known by their names and attributes: their layer lies above this one
 
 import numpy as np
 
+from tinynet.stepper.numbers import batchnorm_parts
 from tinynet.stepper.page.samples import number
 
 
@@ -54,20 +55,9 @@ def batchnorm_paths(trace, step, elements, cells):
     if node.name != "BatchNorm" or step.gxs[0] is None or node.value is None:
         return None
     x, weight, _ = (np.asarray(trace.nodes[i].value, np.float64) for i in node.inputs)
-    gy, training = np.asarray(step.gy, np.float64), node.op.training
-    axes, C = (0, 2, 3), len(weight)
-    if node.op.ceiling is not None:
-        gy = gy * ((node.value > 0) & (node.value < node.op.ceiling))
-    if training:
-        mean, var = x.mean(axes), x.var(axes)
-    else:
-        mean, var = (np.asarray(v, np.float64) for v in (node.op.running_mean, node.op.running_var))
-    std = np.sqrt(var + node.op.eps)
-    xhat = (x - mean.reshape(1, C, 1, 1)) / std.reshape(1, C, 1, 1)
-    scale = weight / std
-    mean_gy = gy.mean(axes) * training
-    mean_gy_xhat = (gy * xhat).mean(axes) * training
-    rows = []
+    parts = batchnorm_parts(node.op, x, weight, node.value, step.gy)
+    mean, std, scale, mean_gy, mean_gy_xhat, xhat, gy = parts
+    C, rows = len(weight), []
     for index in elements[node.inputs[0]]:
         c = index[1]
         paths = gy[index], -mean_gy[c], -xhat[index] * mean_gy_xhat[c]
@@ -87,7 +77,7 @@ def batchnorm_paths(trace, step, elements, cells):
     lines = {"mean": mean, "std": std, "scale": scale, "mean_gy": mean_gy}
     lines["mean_gy_xhat"] = mean_gy_xhat
     return {
-        "training": bool(training),
+        "training": bool(node.op.training),
         "count": gy.size // C,
         "elements": rows,
         **{name: [number(v) for v in line[:channels]] for name, line in lines.items()},

@@ -13,7 +13,17 @@ from tinynet.autograd import Tensor
 from tinynet.files import atomic_write
 from tinynet.stepper.formula import formula, input_names, with_shapes
 from tinynet.stepper.numbers import Replay
-from tinynet.stepper.plots.graph import DARK, GREY, HEAD, MARK, SMALL, TEXT, draw_graph, node_name
+from tinynet.stepper.plots.graph import (
+    DARK,
+    GREY,
+    HEAD,
+    MARK,
+    SMALL,
+    TEXT,
+    draw_graph,
+    node_name,
+    write,
+)
 from tinynet.stepper.plots.heat import draw_heat
 from tinynet.stepper.text import element
 from tinynet.stepper.trace import Trace
@@ -111,21 +121,17 @@ def _draw(trace, replay, number, figure):
     figure = _figure(figure)
     step = trace.steps[number]
     draw_graph(figure, (0.15, 0.1, LEFT - 0.3, HEIGHT - 0.2), trace, number)
-    _write(figure, LEFT, HEIGHT - 0.32, _heading(trace, step), size=HEAD, weight="bold", color=DARK)
-    _write(figure, LEFT, HEIGHT - 0.62, _about(trace, step), size=TEXT, color=GREY)
+    write(figure, LEFT, HEIGHT - 0.32, _heading(trace, step), size=HEAD, weight="bold", color=DARK)
+    write(figure, LEFT, HEIGHT - 0.62, _about(trace, step), size=TEXT, color=GREY)
     y = HEIGHT - 0.98
     for head, kind, lines in _sections(trace, replay, step):
-        _write(figure, LEFT, y, head, size=TEXT, weight="bold", color=MARK)
+        write(figure, LEFT, y, head, size=TEXT, weight="bold", color=MARK)
         for line in _wrapped(lines, MOST_LINES[kind]):
-            _write(figure, LEFT + 1.05, y, line, size=TEXT, family="monospace", color=DARK)
+            write(figure, LEFT + 1.05, y, line, size=TEXT, family="monospace", color=DARK)
             y -= LINE
         y -= 0.07
     _draw_heats(figure, trace, step, y - 0.05)
     return figure
-
-
-def _write(figure, x, y, text, **options):
-    figure.text(x / WIDTH, y / HEIGHT, text, va="center", parse_math=False, **options)
 
 
 def _heading(trace, step):
@@ -212,4 +218,4 @@ def _draw_heats(figure, trace, step, top):
         draw_heat(figure, box, array, f"{name} {array.shape}", where)
     if left_out > 0:
         text = f"{left_out} more gradients go out: not drawn"
-        _write(figure, WIDTH - 3.2, top + 0.12, text, size=SMALL, color=GREY)
+        write(figure, WIDTH - 3.2, top + 0.12, text, size=SMALL, color=GREY)

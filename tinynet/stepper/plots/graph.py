@@ -26,14 +26,12 @@ def states(trace, number):
     """{node number: (state, contributions arrived, their sum or None)} after step `number`."""
     found = {}
     for node in trace.nodes:
-        found[node.number] = ("unknown" if node.value is None else "value", 0, None)
-    if number >= 0:
-        found[trace.loss.number] = ("complete", 1, trace.loss_gradient)
-    for step in trace.steps[: number + 1]:
-        for i, count, total in zip(step.node.inputs, step.arrived, step.totals, strict=True):
-            if total is not None:
-                partial = count < trace.nodes[i].contributions
-                found[i] = ("partial" if partial else "complete", count, total)
+        count, total = trace.arrived(node, number)
+        if not count:
+            state = "unknown" if node.value is None else "value"
+        else:
+            state = "partial" if count < node.contributions else "complete"
+        found[node.number] = state, count, total
     return found
 
 
@@ -76,6 +74,12 @@ def share(figure, box):
     width, height = figure.get_size_inches()
     x, y, w, h = box
     return x / width, y / height, w / width, h / height
+
+
+def write(figure, x, y, text, **options):
+    """Text at a place in inches, its middle at height y; a $ is a $."""
+    width, height = figure.get_size_inches()
+    figure.text(x / width, y / height, text, va="center", parse_math=False, **options)
 
 
 def _say(axes, x, y, text, **options):

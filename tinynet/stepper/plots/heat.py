@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinynet.stepper.plots.graph import DARK, GREY, LIGHT, MARK, SMALL, TEXT, fit, share
+from tinynet.stepper.plots.graph import DARK, GREY, LIGHT, MARK, SMALL, TEXT, fit, share, write
 from tinynet.stepper.text import not_finite
 
 LONGEST = 64  # rows or columns of a matrix; half as many of each map
@@ -102,11 +102,11 @@ def draw_heat(figure, box, array, title, subtitle):
         (subtitle, SMALL, {"color": GREY}),
     ):
         text = fit(text, width, size, options.get("weight", "normal"))
-        _write(figure, x, top - 0.09, text, size=size, **options)
+        write(figure, x, top - 0.09, text, size=size, **options)
         top -= 0.2
     bad = not_finite(array)
     if bad:
-        _write(
+        write(
             figure,
             x,
             top - 0.09,
@@ -119,14 +119,9 @@ def draw_heat(figure, box, array, title, subtitle):
     under = 0.17 * len(notes) + 0.38
     low = _draw_cells(figure, (x, y + under, width, top - y - under - 0.05), shown, limit, title)
     for line in notes:
-        _write(figure, x, low - 0.11, line, size=SMALL, color=GREY)
+        write(figure, x, low - 0.11, line, size=SMALL, color=GREY)
         low -= 0.17
     _draw_scale(figure, (x, low - 0.19, min(width, 1.9), 0.1), limit)
-
-
-def _write(figure, x, y, text, **options):
-    width, height = figure.get_size_inches()
-    figure.text(x / width, y / height, text, va="center", parse_math=False, **options)
 
 
 def _draw_cells(figure, box, shown, limit, title):
@@ -189,4 +184,4 @@ def _draw_scale(figure, box, limit):
         (0.5, "0", "center"),
         (1, f"{limit:.3g}", "right"),
     ):
-        _write(figure, x + place * width, y - 0.1, text, size=SMALL, color=GREY, ha=ha)
+        write(figure, x + place * width, y - 0.1, text, size=SMALL, color=GREY, ha=ha)

@@ -1,5 +1,7 @@
 """What the terminal shows of a walk: the forward pass, a step, the leaves at the end."""
 
+from itertools import accumulate
+
 from tinynet.stepper.formula import formula, input_names, with_shapes
 from tinynet.stepper.numbers import relative_error
 from tinynet.stepper.text import (
@@ -35,13 +37,7 @@ class Screens:
     def __init__(self, trace, bold=str):
         self.trace, self.bold = trace, bold
         self._worked = None
-        self._arrivals = {trace.loss.number: [(-1, trace.loss_gradient)]}
-        self._freed = []  # bytes after each step
-        for step in trace.steps:
-            for target, gx, total in zip(step.node.inputs, step.gxs, step.totals, strict=True):
-                if gx is not None:
-                    self._arrivals.setdefault(target, []).append((step.number, total))
-            self._freed.append(step.freed_bytes + (self._freed[-1] if self._freed else 0))
+        self._freed = list(accumulate(step.freed_bytes for step in trace.steps))  # after each
         self.bad_node = next((n for n in trace.nodes if not_finite(n.value)), None)
         self.bad_step = next((s for s in trace.steps if any(map(not_finite, s.gxs))), None)
 
@@ -59,11 +55,6 @@ class Screens:
         if isinstance(self._worked, Exception):
             raise self._worked
         return self._worked
-
-    def arrived(self, node, number):
-        """After step `number`: how many contributions of a node's gradient are in; their sum."""
-        sums = [total for step, total in self._arrivals.get(node.number, ()) if step <= number]
-        return len(sums), sums[-1] if sums else None
 
     def forward(self, everything=False):
         """The table of the nodes, and what is worth knowing before the first step."""
@@ -183,7 +174,7 @@ class Screens:
 
     def tensor(self, node, number, index=None):
         """A node's value, and its gradient as far as it is known after step `number`."""
-        arrived, total = self.arrived(node, number)
+        arrived, total = self.trace.arrived(node, number)
         expected, lines = node.contributions, [self.bold(f"{_place(node)} {node.shape}")]
         if node.value is None:
             lines += field("value", NOT_RECORDED)
@@ -201,7 +192,7 @@ class Screens:
     def check(self, step, i, index):
         """An element of an input's gradient beside its finite difference."""
         node = self.trace.nodes[step.node.inputs[i]]
-        arrived, _ = self.arrived(node, step.number)
+        arrived, _ = self.trace.arrived(node, step.number)
         found = self.worked.check(node, index)
         if arrived < node.contributions:
             found[0] += f" (once complete: {arrived} of {node.contributions} arrived)"
