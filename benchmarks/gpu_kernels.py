@@ -28,19 +28,20 @@ PICTURES = 50_000  # of CIFAR-100
 
 @dataclass
 class Entry:
-    """Launches alike: `kernel(grid, *arguments, **options)`, `calls` times a step."""
+    """Launches alike: `kernel(grid, arrays, *numbers, **options)`, `calls` times a step."""
 
     kernel: Kernel
     grid: tuple
-    arguments: tuple
+    arrays: tuple
+    numbers: tuple
     options: dict
     calls: int = 1
 
     def facts(self):
-        moved = bytes_moved(self.kernel, self.arguments, self.options)
+        moved = bytes_moved(self.kernel, self.arrays, self.options)
         return {
             "kernel": self.kernel.name,
-            "on": description(self.arguments, self.options),
+            "on": description(self.arrays, self.options),
             "calls": self.calls,
             "bytes": moved,
             "small": moved < SMALL,
@@ -52,16 +53,16 @@ def written_down(entries):
     """Within the block every launch joins `entries`, a dict, besides being done."""
     launch = Kernel.__call__
 
-    def launch_and_note(self, grid, *arguments, **options):
-        launch(self, grid, *arguments, **options)
+    def launch_and_note(self, grid, arrays, *numbers, **options):
+        launch(self, grid, arrays, *numbers, **options)
         if math.prod(grid) == 0:
             return
-        sizes = [(a.shape, a.dtype.char) if is_array(a) else a for a in arguments]
-        key = str((self.name, grid, sizes, options))
+        sizes = [a if a is None else (a.shape, a.dtype.char) for a in arrays]
+        key = str((self.name, grid, sizes, numbers, options))
         if key in entries:
             entries[key].calls += 1
         else:
-            entries[key] = Entry(self, grid, arguments, options)
+            entries[key] = Entry(self, grid, arrays, numbers, options)
 
     Kernel.__call__ = launch_and_note
     try:
@@ -95,8 +96,8 @@ class Recorded:
         sets = [copied(entry) for _ in range(copies(entry))]
 
         def launch_all():
-            for arguments in sets:
-                entry.kernel(entry.grid, *arguments, **entry.options)
+            for arrays in sets:
+                entry.kernel(entry.grid, arrays, *entry.numbers, **entry.options)
 
         launch_all()
         return [self.device.seconds(launch_all) / len(sets) for _ in range(times)]
@@ -115,67 +116,63 @@ def _images():
     return Pictures(images, *augment.scale_and_offset(*MEAN_STD), "cuda")
 
 
-def is_array(argument):
-    return hasattr(argument, "nbytes") and hasattr(argument, "shape") and argument.shape != ()
-
-
 def copies(entry):
     """How many sets of its arrays to go round. A kernel that is told addresses has only one."""
     if entry.kernel.name in TABLES:
         return 1
-    moved = bytes_moved(entry.kernel, entry.arguments, entry.options)
+    moved = bytes_moved(entry.kernel, entry.arrays, entry.options)
     return min(max(AROUND // max(moved, 1), 1), MOST_COPIES)
 
 
 def copied(entry):
-    """The arguments with arrays of their own. An output that lies on an input gets one, too:
+    """Arrays alike, with memory of their own. An output that lies on an input gets one, too:
     every launch then reads the same numbers, and moves as many as before."""
     if entry.kernel.name in TABLES:
-        return entry.arguments
-    return tuple(a.copy() if is_array(a) else a for a in entry.arguments)
+        return entry.arrays
+    return tuple(a if a is None else a.copy() for a in entry.arrays)
 
 
 def outputs(kernel):
-    """For each parameter of the kernel whether it is a pointer that the kernel writes through."""
+    """For each pointer among the kernel's parameters whether the kernel writes through it."""
     signature = re.search(rf"void {kernel.name}\(([^)]*)\)", kernel.source)[1]
-    return ["*" in one and "const" not in one for one in signature.split(",")]
+    return ["const" not in one for one in signature.split(",") if "*" in one]
 
 
-def bytes_moved(kernel, arguments, options):
+def bytes_moved(kernel, arrays, options):
     """What a launch must move at least: each input read once, each output written once."""
     if kernel.name in TABLES:
-        return TABLES[kernel.name](arguments, options)
+        return TABLES[kernel.name](arrays, options)
     seen, total = set(), 0
-    for argument, written in zip(arguments, outputs(kernel), strict=True):
-        if not is_array(argument):
+    for array, written in zip(arrays, outputs(kernel), strict=True):
+        if array is None:
             continue
-        what = argument.data.ptr, written  # an input given twice is read once
-        total += 0 if what in seen else argument.nbytes
+        what = array.data.ptr, written  # an input given twice is read once
+        total += 0 if what in seen else array.nbytes
         seen.add(what)
     return total
 
 
-def _of_sgd(arguments, options):
+def _of_sgd(arrays, options):
     """x, g, v are read; x, v are written."""
-    table = backend.to_device(arguments[0], "cpu")
+    table = backend.to_device(arrays[0], "cpu")
     itemsize = np.dtype(options["dtype"]).itemsize
     return int(sum(row[3] * (5 if row[2] else 3) for row in table)) * itemsize
 
 
-def _of_cut(arguments, _):
+def _of_cut(arrays, _):
     """A byte is read and a float written for each value of the batch, whatever the set's size."""
-    x = arguments[4]
-    return x.size + x.nbytes + arguments[1].nbytes
+    x = arrays[4]
+    return x.size + x.nbytes + arrays[1].nbytes
 
 
-# Kernels whose arguments do not tell how much they move: what they move, and they are launched
+# Kernels whose arrays do not tell how much they move: what they move, and they are launched
 # on the arrays of the step themselves.
 TABLES = {"sgd_step": _of_sgd, "cut": _of_cut}
 
 
-def description(arguments, options):
+def description(arrays, options):
     """What the launch works on, for a reader: its largest arrays, and the stride."""
-    arrays = sorted((a for a in arguments if is_array(a)), key=lambda a: -a.nbytes)
+    arrays = sorted((a for a in arrays if a is not None), key=lambda a: -a.nbytes)
     large = [a for a in arrays if 64 * a.nbytes > arrays[0].nbytes]
     shapes = list(dict.fromkeys("x".join(map(str, a.shape)) for a in large))[:2]
     stride = options.get("SH")

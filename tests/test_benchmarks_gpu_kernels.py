@@ -114,8 +114,8 @@ def test_an_output_over_an_input_counts_as_read_and_written():
     C, M = 3, 4 * 4 * 2
     x, channel = on_gpu(C, 4, 4, 2), on_gpu(C)
     parts = on_gpu(C, 1, 2)
-    arguments = x, x, channel, channel, channel, channel, parts, x, channel, channel
-    moved = gpu_kernels.bytes_moved(batchnorm.GRADIENT, (*arguments, M, 1, 1, 0, 6.0), {})
+    arrays = x, x, channel, channel, channel, channel, parts, x, channel, channel
+    moved = gpu_kernels.bytes_moved(batchnorm.GRADIENT, arrays, {})
     read, written = 4 * (C * M + C + C * 2), 4 * (C * M + C)
     assert moved == read + written
 
@@ -152,7 +152,7 @@ def test_a_step_is_written_down_and_each_kernel_measured(monkeypatch):
         assert len(ask["kernel"](number, times=2)) == 2
 
 
-def test_a_copy_of_the_arguments_leaves_the_step_s_arrays_alone():
+def test_a_copy_of_the_arrays_leaves_the_step_s_arrays_alone():
     weight, same = on_gpu(2, 3, 3), Window((3, 3), (1, 1), ((1, 1), (1, 1)))
     x, y = on_gpu(2, 4, 4, 3), on_gpu(2, 4, 4, 3)
     (entry,) = launches(lambda: depthwise_shifted.forward(x, weight, same, y))

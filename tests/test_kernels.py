@@ -170,6 +170,33 @@ def test_two_runs_agree_bit_for_bit(rng):
         assert np.array_equal(a, b)
 
 
+def test_numbers_keep_their_types():
+    """1, 1.0 and True are equal: what was kept for one is not taken for another."""
+    for number in (1, 1.0, True, 1.0, 1):
+        (scalar,) = kernel._scalars(number)
+        assert type(scalar) is (np.float64 if type(number) is float else np.int32)
+        assert scalar == 1
+    with pytest.raises(KeyError):
+        kernel._scalars("1")
+
+
+def test_momentum_of_parameters_that_move(rng):
+    """SGD keeps on the GPU where all of them lie; here they lie elsewhere each time."""
+
+    def train(device):
+        parameter = tn.Tensor(start.copy()).to(device).requires_grad_()
+        optimizer = optim.SGD([parameter], lr=0.1, momentum=0.9)
+        for step in range(4):
+            if step == 2:
+                parameter.data = tn.Tensor(parameter.array.copy())
+            parameter.grad = tn.Tensor(np.full(50, step + 1.0)).to(device)
+            optimizer.step()
+        return parameter.numpy()
+
+    start = rng.standard_normal(50)
+    np.testing.assert_allclose(train("cuda"), train("cpu"), rtol=1e-12)
+
+
 def test_kernels_are_what_ran(monkeypatch, rng):
     """Each op that has kernels launches them, and what they do not suit goes without."""
     launched = []

@@ -72,13 +72,15 @@ def device_of(array):
     return "cpu" if array_module(array) is np else "cuda"
 
 
-def may_share_memory(a, b):
-    """Whether two arrays might share memory. On a GPU: whether they lie in one allocation, which
-    costs less to find out than where each begins and ends."""
-    xp = array_module(a)
-    if xp is not array_module(b):
-        return False
-    return np.may_share_memory(a, b) if xp is np else a.data.mem.ptr == b.data.mem.ptr
+def may_share_memory(array, *others):
+    """Whether `array` might share memory with one of the others, among which what is no array of
+    its device counts for nothing. On a GPU: whether they lie in one allocation, which costs less
+    to find out than where each begins and ends."""
+    if isinstance(array, NUMPYS):
+        others = [other for other in others if isinstance(other, NUMPYS)]
+        return any(np.may_share_memory(array, other) for other in others)
+    allocation, kind = array.data.mem.ptr, type(array)
+    return any(isinstance(other, kind) and other.data.mem.ptr == allocation for other in others)
 
 
 def check_device(device):

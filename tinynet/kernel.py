@@ -60,27 +60,33 @@ class Kernel:
         self._compiled = functools.lru_cache(maxsize=None)(self._compile)
         Kernel.every.append(self)
 
-    def __call__(self, grid, *arguments, dtype=None, **constants):
+    def __call__(self, grid, arrays, *numbers, dtype=None, **constants):
         """Run on a grid of blocks; nothing is waited for.
 
-        Args: grid: how many blocks, along up to three axes. arguments: arrays, None for no
-        array, Python's ints and floats. dtype: the `real` of the source, that of the first array
-        if not given. constants: what the capital names of the source stand for: numbers, or the
-        name of an argument.
+        Args: grid: how many blocks, along up to three axes. arrays: a tuple, the function's first
+        parameters; None for no array. numbers: its last ones, Python's ints, bools and floats.
+        dtype: the `real` of the source, that of the first array if not given. constants: what the
+        capital names of the source stand for: numbers, or the name of a parameter.
         """
         if 0 in grid:
             return
-        real = REALS[(dtype or arguments[0].dtype).char]
-        run = self._compiled(real, tuple(constants.items()))
-        given = tuple([SCALARS[type(a)](a) if type(a) in SCALARS else a for a in arguments])
-        run(grid, (THREADS,), given)
+        real = REALS[(dtype or arrays[0].dtype).char]
+        run = self._compiled(real, **constants)
+        run(grid, (THREADS,), (*arrays, *_scalars(*numbers)))
 
-    def _compile(self, real, constants):
+    def _compile(self, real, **constants):
         return (
             cupy()
-            .RawModule(code=self.source, options=options(real, dict(constants)))
+            .RawModule(code=self.source, options=options(real, constants))
             .get_function(self.name)
         )
+
+
+# Kept, since making a NumPy scalar takes as long as launching half a kernel. The learning rate is
+# among them: not every number comes again. typed: 1, 1.0 and True are equal, but not the same.
+@functools.lru_cache(maxsize=4096, typed=True)
+def _scalars(*numbers):
+    return tuple(SCALARS[type(number)](number) for number in numbers)
 
 
 def options(real, constants):

@@ -173,7 +173,7 @@ def _checked(op, i, gx):
             f"{op.name}.backward returned {got} as the gradient of input {i}, "
             f"expected an array of shape {op.input_shapes[i]}"
         )
-    return gx.astype(op.input_dtypes[i], copy=False)
+    return gx if gx.dtype == op.input_dtypes[i] else gx.astype(op.input_dtypes[i])
 
 
 def _hand_out(op, gy, gxs, waiting, watched):
@@ -199,9 +199,5 @@ def _is_ours(op, gy, gxs, i):
     """Whether gradient i may be written into: its elements share their memory neither with one
     another (a broadcast view) nor with gy (unless that was ours), a sibling or what op saved."""
     gx = gxs[i]
-    others = [other for j, other in enumerate(gxs) if j != i and other is not None]
-    others += [kept for kept in op.saved if backend.is_array(kept)]
-    if not op.owns_gy:
-        others.append(gy)
-    shared = any(backend.may_share_memory(gx, other) for other in others)
-    return 0 not in gx.strides and not shared
+    others = *gxs[:i], *gxs[i + 1 :], *op.saved, None if op.owns_gy else gy
+    return 0 not in gx.strides and not backend.may_share_memory(gx, *others)

@@ -5,6 +5,8 @@ from tinynet.autograd import Tensor
 
 def pair(name, argument, value, least=0):
     """An int or a pair of ints, each at least `least`, as a tuple (height, width)."""
+    if type(value) is tuple and [type(v) for v in value] == [int, int] and min(value) >= least:
+        return value  # what a layer holds, and gives again at every step
     both = tuple(value) if isinstance(value, tuple | list) else (value, value)
     if len(both) == 1:
         both *= 2
@@ -37,15 +39,14 @@ def check_tensor(name, argument, value):
 
 def same_dtype(name, **tensors):
     """Mixed dtypes would be computed in the wider one, slowly and silently: refuse them."""
-    dtypes = {key: t.dtype for key, t in tensors.items() if t is not None}
-    first = dtypes["input"]
+    first = tensors["input"].dtype
     if first.kind != "f":
         raise TypeError(
             f"{name}: the input must be floating, got {first}; convert it with x.float()"
         )
-    for key, dtype in dtypes.items():
-        if dtype != first:
+    for key, t in tensors.items():
+        if t is not None and t.dtype != first:
             raise TypeError(
-                f"{name}: the input is {first} but {key} is {dtype}; convert one of them, "
+                f"{name}: the input is {first} but {key} is {t.dtype}; convert one of them, "
                 "for example with x.float() or model.double()"
             )

@@ -75,7 +75,7 @@ class BatchNorm2d(Module):
         momentum = self.momentum
         if momentum is None:
             momentum = 1 / (self.num_batches_tracked.item() + 1) if tracking else 0.0
-        out = F.batch_norm(
+        return F.batch_norm(
             x,
             self.running_mean if used else None,
             self.running_var if used else None,
@@ -85,10 +85,8 @@ class BatchNorm2d(Module):
             momentum=momentum,
             eps=self.eps,
             activation=self.activation,
+            num_batches_tracked=self.num_batches_tracked if tracking else None,
         )
-        if tracking:  # only now: a refused batch has changed nothing
-            self.num_batches_tracked.array += 1
-        return out
 
     def extra_repr(self):
         text = (

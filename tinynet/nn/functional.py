@@ -98,10 +98,12 @@ def batch_norm(
     momentum=0.1,
     eps=1e-5,
     activation=None,
+    num_batches_tracked=None,
 ):
     """Batch normalisation of (N, C, H, W) over N, H, W; the running tensors change in training.
 
     activation: None, or "relu" or "relu6" to apply to the result in the same op.
+    num_batches_tracked: a tensor of one int64, to which training adds 1.
     """
     _need_images("batch_norm", input)
     if not training and (running_mean is None or running_var is None):
@@ -132,6 +134,7 @@ def batch_norm(
         momentum=momentum,
         eps=eps,
         activation=activation,
+        num_batches_tracked=None if num_batches_tracked is None else num_batches_tracked.array,
     )
 
 

@@ -34,7 +34,7 @@ def _im2col_by_kernel(x, window, out_size):
     (top, _), (left, _) = window.padding
     moves = *window.stride, *window.dilation, top, left
     sizes = H, W, *out_size, N, *window.kernel
-    IM2COL((blocks(places), rows), x, columns, *sizes, *moves)
+    IM2COL((blocks(places), rows), (x, columns), *sizes, *moves)
     return columns
 
 

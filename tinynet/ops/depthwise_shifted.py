@@ -12,6 +12,8 @@ another, so that what it has read once serves several, and those of PACK picture
 working out where to read is done once for all of them.
 """
 
+import functools
+
 from tinynet.backend import array_module
 from tinynet.kernel import BLOCK_SUM, Kernel, blocks, pieces, suits
 
@@ -142,9 +144,10 @@ def weight_gradient(gy, x, window):
         C, _, WO, N = gy.shape
         split = pieces(C, strips(gy) * WO * N // known["PACK"], values=2)
         parts = gw if split == 1 else xp.empty((split, *gw.shape), gw.dtype)
-        WEIGHT_GRADIENT((split, C), gy, x, parts, *sizes(x, gy, known), *moves(window), **known)
+        numbers = *sizes(x, gy, known), *moves(window)
+        WEIGHT_GRADIENT((split, C), (gy, x, parts), *numbers, **known)
         if split > 1:
-            ADD_PARTS((blocks(gw.size),), parts, gw, split, gw.size)
+            ADD_PARTS((blocks(gw.size),), (parts, gw), split, gw.size)
         return gw
     padded = window.pad(x)
     for i, j in window.taps():
@@ -224,7 +227,7 @@ def fill(out, kernel, source, weight, x, y, window):
     and y: the pixels and the outputs of the convolution, for their sizes."""
     known = constants(window, source, out)
     grid = blocks(out.shape[2] * out.shape[3] // known["PACK"]), strips(out), out.shape[0]
-    kernel(grid, source, weight, out, *sizes(x, y, known), *moves(window), **known)
+    kernel(grid, (source, weight, out), *sizes(x, y, known), *moves(window), **known)
 
 
 def strips(y):
@@ -248,10 +251,15 @@ def constants(window, *arrays):
     """What the three kernels know when they are compiled: the filter's size; how many pictures
     make a pack; and stride, dilation and padding where they are MobileNet's, for the loops then
     unroll (elsewhere their capital names stand for the arguments)."""
+    packed = all(a.shape[-1] % PACK == 0 and a.data.ptr % 16 == 0 for a in arrays)
+    return _constants(window, packed)
+
+
+@functools.lru_cache(maxsize=256)
+def _constants(window, packed):
     KH, KW = window.kernel
     names = "SH", "SW", "DH", "DW", "TOP", "LEFT"
     known = dict(zip(names, moves(window), strict=True))
     if window.kernel != (3, 3) or tuple(known.values()) not in MOBILENET:
         known = {name: name.lower() for name in names}
-    packed = all(a.shape[-1] % PACK == 0 and a.data.ptr % 16 == 0 for a in arrays)
     return {"ROWS": ROWS, "KH": KH, "KW": KW, **(PACKED if packed else SINGLE), **known}

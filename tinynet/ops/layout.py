@@ -12,7 +12,8 @@ from tinynet.backend import array_module
 
 def channels_first(x):
     """(N, C, H, W) in any layout -> (C, H, W, N), contiguous."""
-    return array_module(x).ascontiguousarray(x.transpose(1, 2, 3, 0))
+    x = x.transpose(1, 2, 3, 0)
+    return x if x.flags.c_contiguous else array_module(x).ascontiguousarray(x)
 
 
 def batch_first(y):

@@ -42,7 +42,7 @@ def cut(images, orders, scale, offset):
     if suits(scale, offset):
         x = xp.empty((C, H, W, N), scale.dtype)
         grid = blocks(H * W * N), C
-        CUT(grid, images, orders, scale, offset, x, H, W, N, dtype=x.dtype)
+        CUT(grid, (images, orders, scale, offset, x), H, W, N, dtype=x.dtype)
         return x
     picked, down, right, flipped = orders[:, None, None]  # (1, 1, N) each
     h, w = xp.arange(H)[:, None, None], xp.arange(W)[:, None]

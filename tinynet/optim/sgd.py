@@ -108,12 +108,12 @@ class SGD(Optimizer):
             v, first = self._velocity(p, group["momentum"])
             addresses = p.array.data.ptr, p.grad.array.data.ptr, 0 if v is None else v.data.ptr
             table.append((*addresses, p.array.size, first))
-        table = xp.asarray(np.array(table, np.int64))
+        table = _on_the_gpu(xp, tuple(table))  # where all lies, which is mostly where it last lay
         parts = _parts(xp, tuple(p.array.size for p in params))
         numbers = (float(group[key]) for key in ("lr", "momentum", "dampening", "weight_decay"))
         flags = bool(group["nesterov"]), bool(group["maximize"])
         grid = (len(parts),)
-        SGD_STEP(grid, table, parts, *numbers, *flags, dtype=params[0].dtype, PART=PART)
+        SGD_STEP(grid, (table, parts), *numbers, *flags, dtype=params[0].dtype, PART=PART)
 
 
 # All parameters in one launch: MobileNet has 83, most of them small, and a launch for each would
@@ -124,8 +124,13 @@ PART = 4096
 
 @functools.lru_cache(maxsize=16)
 def _parts(xp, sizes):
-    starts = [(i, start) for i, size in enumerate(sizes) for start in range(0, size, PART)]
-    return xp.asarray(np.array(starts, np.int64))
+    starts = ((i, start) for i, size in enumerate(sizes) for start in range(0, size, PART))
+    return _on_the_gpu(xp, tuple(starts))
+
+
+@functools.lru_cache(maxsize=16)
+def _on_the_gpu(xp, rows):
+    return xp.asarray(np.array(rows, np.int64))
 
 
 SGD_STEP = Kernel(
