@@ -4,6 +4,7 @@ Every number drawn is one of float32, so that both sides start from the same. An
 ||found - exact|| / ||exact||, over all of an array's values.
 """
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -168,8 +169,8 @@ CASES = {
 }
 
 
-def sgd(dtype, seed):
-    """Three steps of SGD on parameters of many sizes: how each has changed."""
+def optimizer(dtype, seed, kind, **options):
+    """Three steps on parameters of many sizes: how each has changed."""
     shapes = [(1,), (33, 7), (64, 1, 3, 3), (128, 128), (100_003,)]
 
     def change(device, dtype):
@@ -177,7 +178,7 @@ def sgd(dtype, seed):
         before = [rng.standard_normal(shape, np.float32) for shape in shapes]
         params = [nn.Parameter(tn.Tensor(array.astype(dtype)).to(device)) for array in before]
         groups = [{"params": params[::2], "weight_decay": 0.01}, {"params": params[1::2]}]
-        optimizer = optim.SGD(groups, lr=0.1, momentum=0.9, nesterov=True)
+        optimizer = kind(groups, lr=0.1, **options)
         for _ in range(3):
             for p in params:
                 gradient = rng.standard_normal(p.shape, np.float32).astype(dtype)
@@ -284,7 +285,8 @@ def repeated(dtype, seed, **options):
 
 CHECKS = {
     **{name: case.compare for name, case in CASES.items()},
-    "SGD": sgd,
+    "SGD": functools.partial(optimizer, kind=optim.SGD, momentum=0.9, nesterov=True),
+    "Adam": functools.partial(optimizer, kind=optim.Adam, amsgrad=True),
     "pictures": pictures,
     "whole network": network,
     "whole network, no kinks": smooth_network,

@@ -152,11 +152,15 @@ def bytes_moved(kernel, arrays, options):
     return total
 
 
-def _of_sgd(arrays, options):
-    """x, g, v are read; x, v are written."""
-    table = backend.to_device(arrays[0], "cpu")
-    itemsize = np.dtype(options["dtype"]).itemsize
-    return int(sum(row[3] * (5 if row[2] else 3) for row in table)) * itemsize
+def _of_optimizer(buffers):
+    """The parameter, its gradient and the buffers are read; all but the gradient are written."""
+
+    def bytes_of(arrays, options):
+        table = backend.to_device(arrays[0], "cpu")
+        moved = sum(row[0] * (3 + 2 * np.count_nonzero(row[3 : 3 + buffers])) for row in table)
+        return int(moved) * np.dtype(options["dtype"]).itemsize
+
+    return bytes_of
 
 
 def _of_cut(arrays, _):
@@ -167,7 +171,7 @@ def _of_cut(arrays, _):
 
 # Kernels whose arrays do not tell how much they move: what they move, and they are launched
 # on the arrays of the step themselves.
-TABLES = {"sgd_step": _of_sgd, "cut": _of_cut}
+TABLES = {"sgd_step": _of_optimizer(1), "adam_step": _of_optimizer(3), "cut": _of_cut}
 
 
 def description(arrays, options):

@@ -9,7 +9,7 @@ from benchmarks import gpu, gpu_checks, gpu_kernels
 from benchmarks.gpu_worker import tasks
 from tinynet.ops import batchnorm, conv, depthwise_shifted
 from tinynet.ops.window import Window
-from tinynet.optim.sgd import SGD
+from tinynet.optim import SGD, Adam
 
 pytestmark = pytest.mark.usefixtures("stand_in")
 
@@ -33,7 +33,7 @@ def test_an_error_is_relative_to_the_norm():
 
 CHEAP = [
     *("depthwise 7x9, stride 2", "BatchNorm, ReLU6, few values", "cross-entropy, weighted"),
-    *("convolution in groups", "maximum pooling", "SGD", "pictures"),
+    *("convolution in groups", "maximum pooling", "SGD", "Adam", "pictures"),
 ]
 
 
@@ -120,13 +120,15 @@ def test_an_output_over_an_input_counts_as_read_and_written():
     assert moved == read + written
 
 
-def test_bytes_of_sgd_and_of_pictures():
+def test_bytes_of_the_optimisers():
     params = [tn.Tensor(np.ones(n, np.float32)).to("cuda").requires_grad_() for n in (7, 10_000)]
     for p in params:
         p.grad = tn.Tensor(np.ones(p.shape, np.float32)).to("cuda")
     plain = bytes_of(SGD(params, lr=0.1).step)
     assert plain == {"sgd_step": 3 * 4 * 10_007}
     assert bytes_of(SGD(params, lr=0.1, momentum=0.9).step) == {"sgd_step": 5 * 4 * 10_007}
+    assert bytes_of(Adam(params).step) == {"adam_step": 7 * 4 * 10_007}
+    assert bytes_of(Adam(params, amsgrad=True).step) == {"adam_step": 9 * 4 * 10_007}
 
 
 def test_a_step_is_written_down_and_each_kernel_measured(monkeypatch):

@@ -125,16 +125,37 @@ def test_the_first_layer(rng, dtype):
     ids=str,
 )
 def test_sgd(rng, dtype, options):
+    check_optimizer(rng, dtype, optim.SGD, **options)
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"weight_decay": 0.1, "amsgrad": True},
+        {"weight_decay": 0.1, "decoupled_weight_decay": True, "maximize": True},
+        {"betas": (0.5, 0.7), "eps": 0.1},
+    ],
+    ids=str,
+)
+def test_adam(rng, dtype, options):
+    check_optimizer(rng, dtype, optim.Adam, **options)
+
+
+def check_optimizer(rng, dtype, kind, **options):
+    """Three steps; one parameter gets its first gradient only at the second."""
     shapes = [(3,), (5000,), (2, 3, 4)]
     start = [rng.standard_normal(shape).astype(dtype) for shape in shapes]
     gradients = [[rng.standard_normal(shape).astype(dtype) for shape in shapes] for _ in range(3)]
     found = []
     for device in ("cpu", "cuda"):
         parameters = [nn.Parameter(tn.Tensor(a.copy()).to(device).detach()) for a in start]
-        optimizer = optim.SGD(parameters, lr=0.1, **options)
-        for step in gradients:
-            for parameter, g in zip(parameters, step, strict=True):
-                parameter.grad = tn.Tensor(g.copy()).to(device)
+        optimizer = kind(parameters, lr=0.1, **options)
+        for number, step in enumerate(gradients):
+            for i, (parameter, g) in enumerate(zip(parameters, step, strict=True)):
+                if number > 0 or i > 0:
+                    parameter.grad = tn.Tensor(g.copy()).to(device)
             optimizer.step()
         found.append([parameter.numpy() for parameter in parameters])
     for a, b in zip(*found, strict=True):
@@ -195,6 +216,22 @@ def test_momentum_of_parameters_that_move(rng):
 
     start = rng.standard_normal(50)
     np.testing.assert_allclose(train("cuda"), train("cpu"), rtol=1e-12)
+
+
+def test_a_buffer_loaded_from_another_memory_order(rng):
+    """Kernels take an array's memory as it lies."""
+    start, velocity, g = rng.standard_normal((3, 4, 5))
+    found = []
+    for device in ("cpu", "cuda"):
+        parameter = tn.Tensor(start.copy()).to(device).requires_grad_()
+        optimizer = optim.SGD([parameter], lr=0.1, momentum=0.9)
+        saved = optimizer.state_dict()
+        saved["state"] = {0: {"momentum_buffer": np.asfortranarray(velocity)}}
+        optimizer.load_state_dict(saved)
+        parameter.grad = tn.Tensor(g.copy()).to(device)
+        optimizer.step()
+        found.append(parameter.numpy())
+    np.testing.assert_allclose(*found, rtol=1e-12)
 
 
 def test_kernels_are_what_ran(monkeypatch, rng):

@@ -17,7 +17,7 @@ from tinynet import kernel
 from tinynet.ops import depthwise_shifted
 from tinynet.ops.batchnorm_sums import VALUES
 from tinynet.ops.window import Window
-from tinynet.optim.sgd import PART
+from tinynet.optim.one_launch import PART
 
 for package in ("ops", "optim"):  # where kernels are made
     for module in pkgutil.iter_modules([f"{tinynet.__path__[0]}/{package}"]):
@@ -48,7 +48,8 @@ CONSTANTS = {
     "cross_entropy_gradient": [{}],
     "im2col": [{}],
     "cut": [{}],
-    "sgd_step": [{"PART": PART}],
+    "sgd_step": [{"PART": PART, "ROW": 5}],
+    "adam_step": [{"PART": PART, "ROW": 6}],
 }
 
 

@@ -1,9 +1,13 @@
 """Adam and AdamW, as torch computes them."""
 
+from collections import defaultdict
+
 import numpy as np
 
 from tinynet.autograd import Tensor
 from tinynet.backend import array_module
+from tinynet.kernel import Kernel
+from tinynet.optim.one_launch import PARTS, launch
 from tinynet.optim.optimizer import Optimizer, blocks
 
 
@@ -66,20 +70,24 @@ class Adam(Optimizer):
         needed = {"step", "exp_avg", "exp_avg_sq"}
         return (needed | {"max_exp_avg_sq"}, set()) if group["amsgrad"] else (needed, set())
 
+    def _next_step(self, p, group):
+        """A parameter's buffers, made at the first step, and the number of the step."""
+        buffers = self.state[p]
+        if not buffers:
+            zeros = array_module(p.array).zeros
+            buffers["step"] = Tensor(np.zeros((), dtype=np.float32))
+            for key in sorted(self._buffer_names(group)[0] - {"step"}):
+                buffers[key] = Tensor(zeros(p.shape, p.dtype))
+        buffers["step"].array += 1
+        return buffers, float(buffers["step"].array)
+
     def _update(self, p, group):
         # float(): a NumPy float64 among the hyperparameters would lift float32 arrays to float64
         lr, eps, weight_decay = (float(group[key]) for key in ("lr", "eps", "weight_decay"))
         beta1, beta2 = (float(beta) for beta in group["betas"])
-        buffers = self.state[p]
-        if not buffers:
-            zeros_like = array_module(p.array).zeros_like
-            buffers["step"] = Tensor(np.zeros((), dtype=np.float32))
-            for key in sorted(self._buffer_names(group)[0] - {"step"}):
-                buffers[key] = Tensor(zeros_like(p.array))
-        step = buffers["step"].array
-        step += 1
-        step_size = lr / (1 - beta1 ** float(step))
-        root2 = (1 - beta2 ** float(step)) ** 0.5
+        buffers, t = self._next_step(p, group)
+        step_size = lr / (1 - beta1**t)
+        root2 = (1 - beta2**t) ** 0.5
         xp = array_module(p.array)
         for block in blocks(p.array):
             x, g = p.array[block], p.grad.array[block]
@@ -97,6 +105,54 @@ class Adam(Optimizer):
                 largest = buffers["max_exp_avg_sq"].array[block]
                 v = xp.maximum(largest, v, out=largest)
             x -= step_size * m / (xp.sqrt(v) / root2 + eps)
+
+    def _update_by_kernel(self, params, group):
+        by_step = defaultdict(lambda: ([], []))  # those that got gradients later are behind
+        for p in params:
+            buffers, t = self._next_step(p, group)
+            names = "exp_avg", "exp_avg_sq", "max_exp_avg_sq"
+            column = [buffers[name].array if name in buffers else None for name in names]
+            together, columns = by_step[t]
+            together.append(p)
+            columns.append(column)
+        lr, eps, weight_decay = (float(group[key]) for key in ("lr", "eps", "weight_decay"))
+        beta1, beta2 = (float(beta) for beta in group["betas"])
+        flags = bool(group["decoupled_weight_decay"]), bool(group["maximize"])
+        for t, (together, columns) in by_step.items():
+            corrections = lr / (1 - beta1**t), (1 - beta2**t) ** 0.5
+            numbers = lr, beta1, beta2, eps, weight_decay, *corrections, *flags
+            launch(ADAM_STEP, together, columns, *numbers)
+
+
+ADAM_STEP = Kernel(
+    "adam_step",
+    PARTS
+    + r"""
+extern "C" __global__ void adam_step(
+    const long long *table, const long long *parts, double lr, double beta1, double beta2,
+    double eps, double weight_decay, double step_size, double root2, int decoupled, int maximize)
+{
+    const Part part = part_of(table, parts);
+    real *x = (real *)part.row[1], *m = (real *)part.row[3], *v = (real *)part.row[4];
+    const real *grad = (const real *)part.row[2];
+    real *largest = (real *)part.row[5];
+    const real kept1 = 1 - beta1, kept2 = 1 - beta2, mu = beta2, root = root2, rate = step_size;
+    const real shrunk = 1 - lr * weight_decay, decay = weight_decay, least = eps;
+    for (long long k = part.first + threadIdx.x; k < part.end; k += THREADS) {
+        real g = maximize ? -grad[k] : grad[k];
+        if (decoupled)
+            x[k] *= shrunk;
+        else
+            g += decay * x[k];
+        m[k] += kept1 * (g - m[k]);
+        v[k] = mu * v[k] + kept2 * g * g;
+        real square = v[k];
+        if (largest) square = largest[k] = largest[k] > square ? largest[k] : square;
+        x[k] -= rate * m[k] / (sqrt(square) / root + least);
+    }
+}
+""",
+)
 
 
 class AdamW(Adam):

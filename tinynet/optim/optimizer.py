@@ -12,12 +12,14 @@ import numpy as np
 
 from tinynet.autograd import Tensor
 from tinynet.backend import array_module, device_of, is_array, to_device
+from tinynet.kernel import suits
 
 BLOCK = 1 << 15  # elements of a parameter that are updated at a time (128 KiB of float32)
 
 
 class Optimizer:
-    """Base class: a subclass passes its defaults here and writes `_update(p, group)`.
+    """Base class: a subclass passes its defaults here and writes `_update(p, group)`, and where
+    there is a kernel `_update_by_kernel(params, group)`.
 
     `param_groups` is a list of dicts, {"params": [...], "lr": ..., ...}, one for each set of
     parameters with hyperparameters of its own; `defaults` fills in what a group leaves out.
@@ -197,12 +199,23 @@ class Optimizer:
 
     def _update_all(self, params, group):
         """Change the parameters of a group that have a gradient."""
+        together = defaultdict(list)  # on a GPU: those that one launch can change
         for p in params:
-            self._update(p, group)
+            if suits(p.array, p.grad.array):
+                together[p.dtype].append(p)
+            else:
+                self._update(p, group)
+        for several in together.values():
+            self._update_by_kernel(several, group)
 
     def _update(self, p, group):
         """Change `p.array` in place by its gradient `p.grad.array`."""
         raise NotImplementedError
+
+    def _update_by_kernel(self, params, group):
+        """The same for several parameters of one dtype on a GPU, if there is a kernel for it."""
+        for p in params:
+            self._update(p, group)
 
     def _check_number(self, group, key, below=math.inf):
         """Raise unless `group[key]` is a number with 0 <= number < below."""
@@ -279,4 +292,4 @@ def _copy_buffer(what, key, value, p):
         raise ValueError(f"{what} has the shape {array.shape}, expected {shape}")
     if array.dtype.kind not in "fiu":
         raise ValueError(f"{what} holds {array.dtype}, expected real numbers")
-    return Tensor(to_device(array, device).astype(dtype, copy=True))
+    return Tensor(to_device(array, device).astype(dtype, order="C", copy=True))  # for kernels

@@ -1,12 +1,9 @@
 """Stochastic gradient descent with momentum, as torch computes it."""
 
-import functools
-
-import numpy as np
-
 from tinynet.autograd import Tensor
 from tinynet.backend import array_module
-from tinynet.kernel import Kernel, suits
+from tinynet.kernel import Kernel
+from tinynet.optim.one_launch import PARTS, launch
 from tinynet.optim.optimizer import Optimizer, blocks, check_number
 
 
@@ -69,7 +66,8 @@ class SGD(Optimizer):
         state = self.state[p]
         first = "momentum_buffer" not in state
         if first:
-            state["momentum_buffer"] = Tensor(array_module(p.array).empty_like(p.array))
+            velocity = array_module(p.array).empty(p.shape, p.dtype)
+            state["momentum_buffer"] = Tensor(velocity)
         return state["momentum_buffer"].array, first
 
     def _update(self, p, group):
@@ -93,60 +91,27 @@ class SGD(Optimizer):
                 d = d + momentum * v if group["nesterov"] else v
             x -= lr * d
 
-    def _update_all(self, params, group):
-        by_kernel, one_by_one = {}, []
-        for p in params:
-            fits = suits(p.array, p.grad.array)
-            (by_kernel.setdefault(p.dtype, []) if fits else one_by_one).append(p)
-        super()._update_all(one_by_one, group)
-        for together in by_kernel.values():
-            self._update_by_kernel(together, group)
-
     def _update_by_kernel(self, params, group):
-        xp, table = array_module(params[0].array), []
-        for p in params:
-            v, first = self._velocity(p, group["momentum"])
-            addresses = p.array.data.ptr, p.grad.array.data.ptr, 0 if v is None else v.data.ptr
-            table.append((*addresses, p.array.size, first))
-        table = _on_the_gpu(xp, tuple(table))  # where all lies, which is mostly where it last lay
-        parts = _parts(xp, tuple(p.array.size for p in params))
+        columns = [self._velocity(p, group["momentum"]) for p in params]
         numbers = (float(group[key]) for key in ("lr", "momentum", "dampening", "weight_decay"))
         flags = bool(group["nesterov"]), bool(group["maximize"])
-        grid = (len(parts),)
-        SGD_STEP(grid, (table, parts), *numbers, *flags, dtype=params[0].dtype, PART=PART)
-
-
-# All parameters in one launch: MobileNet has 83, most of them small, and a launch for each would
-# take longer than the work. A block has up to PART values of one parameter; `table` tells where
-# each parameter, its gradient and its v lie, `parts` which parameter, from where on.
-PART = 4096
-
-
-@functools.lru_cache(maxsize=16)
-def _parts(xp, sizes):
-    starts = ((i, start) for i, size in enumerate(sizes) for start in range(0, size, PART))
-    return _on_the_gpu(xp, tuple(starts))
-
-
-@functools.lru_cache(maxsize=16)
-def _on_the_gpu(xp, rows):
-    return xp.asarray(np.array(rows, np.int64))
+        launch(SGD_STEP, params, columns, *numbers, *flags)
 
 
 SGD_STEP = Kernel(
     "sgd_step",
-    r"""
+    PARTS
+    + r"""
 extern "C" __global__ void sgd_step(
     const long long *table, const long long *parts, double lr, double momentum, double dampening,
     double weight_decay, int nesterov, int maximize)
 {
-    const long long *part = parts + 2 * blockIdx.x, *row = table + 5 * part[0];
-    real *x = (real *)row[0], *v = (real *)row[2];
-    const real *g = (const real *)row[1];
-    const long long size = row[3], end = part[1] + PART < size ? part[1] + PART : size;
-    const bool first = row[4];
+    const Part part = part_of(table, parts);
+    real *x = (real *)part.row[1], *v = (real *)part.row[3];
+    const real *g = (const real *)part.row[2];
+    const bool first = part.row[4];
     const real rate = lr, mu = momentum, kept = 1 - dampening, decay = weight_decay;
-    for (long long k = part[1] + threadIdx.x; k < end; k += THREADS) {
+    for (long long k = part.first + threadIdx.x; k < part.end; k += THREADS) {
         real d = (maximize ? -g[k] : g[k]) + decay * x[k];
         if (v) {
             v[k] = first ? d : mu * v[k] + kept * d;
