@@ -234,6 +234,23 @@ def test_a_buffer_loaded_from_another_memory_order(rng):
     np.testing.assert_allclose(*found, rtol=1e-12)
 
 
+@pytest.mark.parametrize("kind", [optim.SGD, optim.Adam])
+def test_buffers_of_another_dtype_than_the_parameter(rng, kind):
+    """A network that goes on in float64 keeps what float32 has left in its optimiser."""
+    start, g = rng.standard_normal((2, 50))
+    options = {"momentum": 0.9} if kind is optim.SGD else {}
+    found = []
+    for device in ("cpu", "cuda"):
+        parameter = tn.Tensor(start.astype(np.float32)).to(device).requires_grad_()
+        optimizer = kind([parameter], lr=0.1, **options)
+        for dtype in (np.float32, np.float64):
+            parameter.data = tn.Tensor(parameter.array.astype(dtype))
+            parameter.grad = tn.Tensor(g.astype(dtype)).to(device)
+            optimizer.step()
+        found.append(parameter.numpy())
+    np.testing.assert_allclose(*found, rtol=1e-5, atol=1e-6)
+
+
 def test_kernels_are_what_ran(monkeypatch, rng):
     """Each op that has kernels launches them, and what they do not suit goes without."""
     launched = []

@@ -200,4 +200,7 @@ def _is_ours(op, gy, gxs, i):
     another (a broadcast view) nor with gy (unless that was ours), a sibling or what op saved."""
     gx = gxs[i]
     others = *gxs[:i], *gxs[i + 1 :], *op.saved, None if op.owns_gy else gy
-    return 0 not in gx.strides and not backend.may_share_memory(gx, *others)
+    broadcast = 0 in gx.strides and any(
+        stride == 0 and size > 1 for stride, size in zip(gx.strides, gx.shape, strict=True)
+    )
+    return not broadcast and not backend.may_share_memory(gx, *others)

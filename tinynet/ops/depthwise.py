@@ -57,13 +57,12 @@ class DepthwiseConv2d(Function):
 
     def backward(self, gy):
         x, weight = self.saved
-        (N, C, H, W), weight_shape = self.input_shapes[:2]
+        N, C, H, W = self.input_shapes[0]
         gy = channels_first(gy)  # (C*M, HO, WO, N)
         gx = gw = gb = None
         if self.needs[1]:
             gw = self.later(
-                lambda: self.method.weight_gradient(gy, x, self.window).reshape(weight_shape),
-                x.size + gy.size,
+                lambda: self.method.weight_gradient(gy, x, self.window)[:, None], x.size + gy.size
             )
         if self.needs[0]:
             gx = array_module(gy).empty((gy.shape[0], H, W, N), dtype=gy.dtype)

@@ -74,20 +74,24 @@ class Adam(Optimizer):
         """A parameter's buffers, made at the first step, and the number of the step."""
         buffers = self.state[p]
         if not buffers:
-            zeros = array_module(p.array).zeros
+            zeros_like = array_module(p.array).zeros_like
             buffers["step"] = Tensor(np.zeros((), dtype=np.float32))
             for key in sorted(self._buffer_names(group)[0] - {"step"}):
-                buffers[key] = Tensor(zeros(p.shape, p.dtype))
+                buffers[key] = Tensor(zeros_like(p.array))
         buffers["step"].array += 1
         return buffers, float(buffers["step"].array)
 
-    def _update(self, p, group):
+    def _numbers(self, group, t):
+        """lr, beta1, beta2, eps, weight_decay; lr / (1 - beta1**t) and sqrt(1 - beta2**t)"""
         # float(): a NumPy float64 among the hyperparameters would lift float32 arrays to float64
         lr, eps, weight_decay = (float(group[key]) for key in ("lr", "eps", "weight_decay"))
         beta1, beta2 = (float(beta) for beta in group["betas"])
+        corrections = lr / (1 - beta1**t), (1 - beta2**t) ** 0.5
+        return lr, beta1, beta2, eps, weight_decay, *corrections
+
+    def _update(self, p, group):
         buffers, t = self._next_step(p, group)
-        step_size = lr / (1 - beta1**t)
-        root2 = (1 - beta2**t) ** 0.5
+        lr, beta1, beta2, eps, weight_decay, step_size, root2 = self._numbers(group, t)
         xp = array_module(p.array)
         for block in blocks(p.array):
             x, g = p.array[block], p.grad.array[block]
@@ -107,21 +111,16 @@ class Adam(Optimizer):
             x -= step_size * m / (xp.sqrt(v) / root2 + eps)
 
     def _update_by_kernel(self, params, group):
-        by_step = defaultdict(lambda: ([], []))  # those that got gradients later are behind
+        by_step = defaultdict(dict)  # those that got gradients later are behind
         for p in params:
             buffers, t = self._next_step(p, group)
-            names = "exp_avg", "exp_avg_sq", "max_exp_avg_sq"
-            column = [buffers[name].array if name in buffers else None for name in names]
-            together, columns = by_step[t]
-            together.append(p)
-            columns.append(column)
-        lr, eps, weight_decay = (float(group[key]) for key in ("lr", "eps", "weight_decay"))
-        beta1, beta2 = (float(beta) for beta in group["betas"])
+            by_step[t][p] = [
+                buffers[name].array if name in buffers else None
+                for name in ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
+            ]
         flags = bool(group["decoupled_weight_decay"]), bool(group["maximize"])
-        for t, (together, columns) in by_step.items():
-            corrections = lr / (1 - beta1**t), (1 - beta2**t) ** 0.5
-            numbers = lr, beta1, beta2, eps, weight_decay, *corrections, *flags
-            launch(ADAM_STEP, together, columns, *numbers)
+        for t, columns in by_step.items():
+            launch(ADAM_STEP, columns, *self._numbers(group, t), *flags)
 
 
 ADAM_STEP = Kernel(

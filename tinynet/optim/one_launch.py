@@ -14,22 +14,23 @@ from tinynet.backend import array_module
 PART = 4096  # values of a parameter that a block has
 
 
-def launch(kernel, params, columns, *numbers):
-    """Launch `kernel(table, parts, *numbers)` over all values of all `params`.
+def launch(kernel, columns, *numbers):
+    """Launch `kernel(table, parts, *numbers)` over all values of several parameters.
 
-    Args: params: of one dtype, with gradients; all of it must suit kernels. columns: for each
-    parameter a tuple of what the kernel needs besides: arrays of its shape, None, ints. The
-    kernel finds a parameter's row as `part_of` says: its size; the addresses of itself and of its
-    gradient; the columns, arrays as addresses.
+    Args: columns: parameters of one dtype, each with what the kernel needs besides it and its
+    gradient: arrays of its shape, None, ints. All arrays must suit kernels. The kernel finds a
+    parameter's row as `part_of` says: its size; the addresses of itself and of its gradient; the
+    columns, arrays as addresses.
     """
-    xp = array_module(params[0].array)
+    first = next(iter(columns)).array
+    xp = array_module(first)
     table = tuple(
         (p.array.size, p.array.data.ptr, p.grad.array.data.ptr, *map(_cell, column))
-        for p, column in zip(params, columns, strict=True)
+        for p, column in columns.items()
     )
     parts = _parts(xp, tuple(row[0] for row in table))
     arrays = _on_the_gpu(xp, table), parts  # most often all lies where it lay at the last step
-    kernel((len(parts),), arrays, *numbers, dtype=params[0].dtype, PART=PART, ROW=len(table[0]))
+    kernel((len(parts),), arrays, *numbers, dtype=first.dtype, PART=PART, ROW=len(table[0]))
 
 
 def _cell(value):

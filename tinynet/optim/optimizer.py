@@ -201,12 +201,17 @@ class Optimizer:
         """Change the parameters of a group that have a gradient."""
         together = defaultdict(list)  # on a GPU: those that one launch can change
         for p in params:
-            if suits(p.array, p.grad.array):
+            if suits(p.array, p.grad.array, *self._buffers_like(p)):
                 together[p.dtype].append(p)
             else:
                 self._update(p, group)
         for several in together.values():
             self._update_by_kernel(several, group)
+
+    def _buffers_like(self, p):
+        """The arrays of a parameter's shape that its state holds."""
+        buffers = self.state.get(p, {}).items()
+        return [buffer.array for key, buffer in buffers if key != "step"]
 
     def _update(self, p, group):
         """Change `p.array` in place by its gradient `p.grad.array`."""
@@ -292,4 +297,4 @@ def _copy_buffer(what, key, value, p):
         raise ValueError(f"{what} has the shape {array.shape}, expected {shape}")
     if array.dtype.kind not in "fiu":
         raise ValueError(f"{what} holds {array.dtype}, expected real numbers")
-    return Tensor(to_device(array, device).astype(dtype, order="C", copy=True))  # for kernels
+    return Tensor(to_device(array, device).astype(dtype, copy=True))

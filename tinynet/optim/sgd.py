@@ -66,8 +66,7 @@ class SGD(Optimizer):
         state = self.state[p]
         first = "momentum_buffer" not in state
         if first:
-            velocity = array_module(p.array).empty(p.shape, p.dtype)
-            state["momentum_buffer"] = Tensor(velocity)
+            state["momentum_buffer"] = Tensor(array_module(p.array).empty_like(p.array))
         return state["momentum_buffer"].array, first
 
     def _update(self, p, group):
@@ -92,10 +91,10 @@ class SGD(Optimizer):
             x -= lr * d
 
     def _update_by_kernel(self, params, group):
-        columns = [self._velocity(p, group["momentum"]) for p in params]
+        columns = {p: self._velocity(p, group["momentum"]) for p in params}
         numbers = (float(group[key]) for key in ("lr", "momentum", "dampening", "weight_decay"))
         flags = bool(group["nesterov"]), bool(group["maximize"])
-        launch(SGD_STEP, params, columns, *numbers, *flags)
+        launch(SGD_STEP, columns, *numbers, *flags)
 
 
 SGD_STEP = Kernel(
