@@ -72,7 +72,7 @@ class SameConv2d(nn.Conv2d):
 
 
 class MobileNetV1(nn.Module):
-    """(N, 3, H, W) pictures -> (N, num_classes) logits.
+    """(N, 3, H, W) images -> (N, num_classes) logits.
 
     Args:
         num_classes: outputs of the last layer.
@@ -263,12 +263,12 @@ def paper_table():
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="MobileNetV1: its layers and what they cost.")
     commands = parser.add_subparsers(dest="command", required=True)
     one = commands.add_parser("summary", help="every layer of one network, with its cost")
     one.add_argument("--network", default="paper", choices=NETWORKS, help="default: paper")
     one.add_argument("--width", type=float, help="width multiplier; default 1.0 (bottleneck: 0.1)")
-    one.add_argument("--resolution", type=int, default=224, help="picture size; default 224")
+    one.add_argument("--resolution", type=int, default=224, help="image size; default 224")
     one.add_argument("--classes", type=int, default=1000, help="outputs; default 1000")
     commands.add_parser("table", help="the sixteen models of the paper: multiply-adds, parameters")
     options = parser.parse_args(arguments)

@@ -21,7 +21,7 @@ import mobilenet
 import tinynet as tn
 from tinynet import backend, nn, optim
 from tinynet.data import Loader, augment, cifar100, shapes
-from tinynet.ops.pictures import Pictures
+from tinynet.data.images import Images
 from tinynet.training import Average, History, accuracy, checkpoint
 from tinynet.training.options import folder_for, number
 
@@ -107,7 +107,7 @@ class Run:
         self.out, self.device = Path(options.out), options.device
         self.history, self.epochs_done, self.test_accuracy = History(), 0, None
         tn.manual_seed(options.seed)
-        # the test set is not looked at before the end: the curves show pictures held out of train
+        # the test set is not looked at before the end: the curves show images held out of train
         everything = load_set(options, "train")
         train_set, val_set = everything.split(options.val_per_class, seed=0)
         self.mean, self.std = train_set.channel_stats()
@@ -118,13 +118,12 @@ class Run:
             shuffle=True,
             augment=True,
             seed=options.seed,
-            drop_last=True,  # a last batch of one or two pictures would upset BatchNorm
+            drop_last=True,  # a last batch of one or two images would upset BatchNorm
         )
         self.val_loader = self.loader(val_set)
         self.model = mobilenet.build(
             options.network, len(self.class_names), options.width, dropout=options.dropout
         ).to(options.device)
-        nn.fuse_activations(self.model)  # the same numbers, faster
         self.criterion = nn.CrossEntropyLoss(label_smoothing=options.label_smoothing)
         groups = mobilenet.decay_groups(self.model, options.weight_decay)
         if options.optimizer == "sgd":
@@ -135,11 +134,11 @@ class Run:
 
     def loader(self, image_set, batch_size=250, **options):
         """Batches normalised by the TRAINING set's statistics, whatever the set. A GPU has the
-        pictures themselves and makes its own batches."""
+        images themselves and makes its own batches."""
         if self.device == "cuda":
             scales = augment.scale_and_offset(self.mean, self.std)
-            pictures = Pictures(image_set.images, *scales, self.device)
-            options = {**options, "pictures": pictures, "prefetch": False}
+            images = Images(image_set.images, *scales, self.device)
+            options = {**options, "images": images, "prefetch": False}
         return Loader(image_set, batch_size, self.mean, self.std, **options)
 
     @property
@@ -226,7 +225,8 @@ def recorded(options):
 
 def parse_options(arguments=None):
     parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+        description="Train MobileNetV1 on CIFAR-100, or on the built-in set of drawn shapes.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
     # fmt: off
@@ -237,16 +237,16 @@ def parse_options(arguments=None):
     add("--mirror", metavar="URL", help="where else to download the CIFAR-100 archive from")
     add("--no-download", action="store_true", help="use local files only")
     add("--per-class", type=number(int, 2), metavar="N",
-        help="for quick trials: only N training pictures of each class")
+        help="for quick trials: only N training images of each class")
     add("--val-per-class", type=number(int, 1), default=50, metavar="N",
-        help="training pictures of each class held out for the validation curves")
+        help="training images of each class held out for the validation curves")
     add("--network", default="cifar-4x4", choices=tuple(mobilenet.NETWORKS),
-        help="a network of mobilenet.py; those named after CIFAR suit 32x32 pictures")
+        help="a network of mobilenet.py; those named after CIFAR suit 32x32 images")
     add("--width", type=number(float, 0.001, 100), default=0.5, help="width multiplier")
     add("--dropout", type=number(float, 0, 1), default=0.0,
         help="probability before the last layer")
     add("--epochs", type=number(int, 1), default=20, help="passes over the training set")
-    add("--batch-size", type=number(int, 2), default=128, help="pictures a step")
+    add("--batch-size", type=number(int, 2), default=128, help="images per step")
     add("--optimizer", default="sgd", choices=("sgd", "adamw"), help="sgd: Nesterov, momentum 0.9")
     add("--lr", type=number(float, 0), default=0.4, help="the highest learning rate")
     add("--schedule", default="onecycle", choices=("onecycle", "cosine", "multistep"),
@@ -273,7 +273,6 @@ def main(arguments=None):
         if options.tf32:
             backend.allow_tf32()
         backend.check_device(options.device)
-        backend.reuse_freed_memory()
         out = folder_for(options)
         run = Run(options)
         if options.resume:

@@ -5,9 +5,10 @@ import dataclasses
 import importlib.util
 import sys
 
-from benchmarks import import_time, machine, profile, report, results
+from benchmarks import loop, profile, report, results
+from benchmarks.results import BenchmarkError
 from benchmarks.rows import ROWS
-from benchmarks.turns import OURS, QUICK, BenchmarkError, Effort, contestants, measure, warm_up
+from benchmarks.turns import OURS, QUICK, Effort, cpu_workers, measure, warm_up
 from tinynet.training.options import number
 
 LOOP, IMPORT = "loop", "import"
@@ -17,7 +18,7 @@ LONG = ("D", LOOP)  # not measured in quick mode unless asked for: with them it 
 
 def parse_options(arguments, rows):
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks", description=__doc__.splitlines()[0]
+        prog="python -m benchmarks", description="Time tinynet beside PyTorch."
     )
     names = (*rows, LOOP, IMPORT)
     add = parser.add_argument
@@ -36,39 +37,24 @@ def parse_options(arguments, rows):
     add("--rounds", type=number(int, 1), metavar="N",
         help=f"turns of each process; default {Effort().rounds}, quick {QUICK.rounds}")
     add("--out", metavar="DIR",
-        help="folder of the JSON file and the picture; default benchmarks/results, and nothing "
+        help="folder of the JSON file and the chart; default benchmarks/results, and nothing "
         "is written with --quick or --ours-only")
     add("--profile", type=known, metavar="ROW", help="only take one row of ours apart, op by op")
     add("--ours-only", action="store_true", help="time tinynet alone; torch need not be there")
     # fmt: on
     options = parser.parse_args(arguments)
     usual = [name for name in names if not (options.quick and name in LONG)]
-    options.rows = options.rows or usual
+    options.rows = [name for name in names if name in options.rows] or usual
+    if options.profile in (LOOP, IMPORT):
+        parser.error(f"argument --profile: expected one of {', '.join(rows)}")
     return options
 
 
-def needs_torch(options, rows):
-    if options.ours_only or options.profile or not any(name in rows for name in options.rows):
-        return
-    if importlib.util.find_spec("torch") is None:
-        raise BenchmarkError(
-            'torch is not installed; pip install "tinynet[test]", or time tinynet alone with '
-            "--ours-only"
-        )
-
-
-def take_apart(row, effort):
-    with contestants(row, machine.cores(), ours_only=True) as (workers, _):
+def ask_ours(row, effort, task, **arguments):
+    """The answer of our warm network of a row."""
+    with cpu_workers(row, results.cores(), ours_only=True) as workers:
         warm_up(workers[OURS], effort)
-        print(f"{row.name}: {row.what}\n")
-        print(profile.table(workers[OURS].ask("profile", count=effort.profile_steps)))
-
-
-def measure_loop(row, effort, quick):
-    row = dataclasses.replace(row, train=True)
-    with contestants(row, machine.cores(), ours_only=True) as (workers, _):
-        blocks, block = (2, 3) if quick else (effort.rounds, 5)
-        return workers[OURS].ask("loop", blocks=blocks, block=block)
+        return workers[OURS].ask(task, **arguments)
 
 
 def run(options, rows):
@@ -76,60 +62,60 @@ def run(options, rows):
     if options.rounds:
         effort = dataclasses.replace(effort, rounds=options.rounds, row_seconds=86_400.0)
     if options.profile:
-        if options.profile not in rows:
-            raise BenchmarkError(f"--profile: expected one of {', '.join(rows)}")
-        take_apart(rows[options.profile], effort)
+        row = rows[options.profile]
+        taken = ask_ours(row, effort, "profile", count=effort.profile_steps)
+        print(f"{row.name}: {row.what}\n\n{profile.table(taken)}")
         return
-    facts = machine.facts()
-    new = {"rows": {}, "loop": None, "import": None}
-    path = None
+    with_torch = not options.ours_only and any(name in rows for name in options.rows)
+    if with_torch and importlib.util.find_spec("torch") is None:
+        raise BenchmarkError(
+            'torch is not installed; pip install -e ".[test]", or time tinynet alone with '
+            "--ours-only"
+        )
+    facts, path = results.machine(), None
+    found = {"rows": {}}
     if options.out or not (options.quick or options.ours_only):
         path = results.path_of_today(options.out or results.FOLDER)
-        results.load(path, facts)  # refuse now, not after an hour
-
-    def keep():
-        if path:
-            results.save(path, results.merge(results.load(path, facts), new))
-
+        found = results.load(path, facts)  # refuse now, not after an hour
     print(report.machine_text(facts))
-    for name in rows:
-        if name in options.rows:
-            print(f"measuring {name}: {rows[name].what}", flush=True)
-            new["rows"][name] = measure(rows[name], effort, ours_only=options.ours_only)
-            keep()
-    if LOOP in options.rows:
-        print("measuring the training loop", flush=True)
-        new["loop"] = measure_loop(rows[LOOP_ROW], effort, options.quick)
-    if IMPORT in options.rows:
-        print("measuring the import", flush=True)
-        new["import"] = import_time.measure(3 if options.quick else 11)
-    keep()
-    show(new, rows, effort, options.quick)
-    if path:
-        from benchmarks import picture  # loads matplotlib, which need not delay the measuring
-
-        words = {name: row.what for name, row in rows.items()}
-        picture.draw(results.load(path, facts), words, path.with_suffix(".png"))
-        print(f"\nwritten: {path}, and the picture beside it")
-
-
-def show(new, rows, effort, quick):
-    print()
-    if new["rows"]:
-        print(report.table(new["rows"], {name: rows[name].what for name in new["rows"]}))
-        print(report.LEGEND)
-    if new["loop"]:
-        print(report.loop_text(new["loop"]))
-    if new["import"]:
-        print(report.import_text(new["import"]))
-    if quick:
+    for name in options.rows:
+        print(f"measuring {name}" + (f": {rows[name].what}" if name in rows else ""), flush=True)
+        if name == LOOP:
+            blocks, block = (2, 3) if effort.rough else (effort.rounds, 5)
+            found[LOOP] = ask_ours(rows[LOOP_ROW], effort, "loop", blocks=blocks, block=block)
+        elif name == IMPORT:
+            found[IMPORT] = loop.import_time(3 if options.quick else 11)
+        else:
+            new = {name: measure(rows[name], effort, ours_only=options.ours_only)}
+            found["rows"] = dict(sorted({**found["rows"], **new}.items()))
+        if path:
+            results.save(path, found)
+    show(found, options.rows)
+    if effort.rough:
         print(f"\nThese figures are rough (--quick: at most {effort.rounds} short rounds).")
+    if path:
+        from benchmarks import chart  # loads matplotlib, which need not delay the measuring
+
+        chart.draw(found, path.with_suffix(".png"))
+        print(f"\nwritten: {path}, and the chart beside it")
+
+
+def show(found, names):
+    """Print what was measured now; `found` may hold more."""
+    print()
+    new = {name: record for name, record in found["rows"].items() if name in names}
+    if new:
+        print(report.table(new))
+        print(report.LEGEND)
+    if LOOP in names:
+        print(report.loop_text(found[LOOP]))
+    if IMPORT in names:
+        print(report.import_text(found[IMPORT]))
 
 
 def main(arguments=None, rows=ROWS):
     options = parse_options(arguments, rows)
     try:
-        needs_torch(options, rows)
         run(options, rows)
     except (BenchmarkError, OSError, ValueError) as error:
         sys.exit(f"benchmarks: {error}")

@@ -1,15 +1,19 @@
-"""The results as text: a table of the rows, and under each where its time goes."""
+"""The results as text: tables of the rows, where their time goes, the findings on a GPU."""
 
-from benchmarks import import_time, profile
-from benchmarks.turns import CHANNELS_LAST, DEFAULT, OURS
+from benchmarks import profile
+from benchmarks.rows import Row
+from benchmarks.turns import FORMATS, OURS
 from tinynet.summary import align
 
-LOOP_TARGET = 0.05  # of an epoch
+LOOP_TARGET, IMPORT_TARGET = 0.05, 0.25  # of a bare step; seconds
+COPY_TARGET = 0.7  # of a copy's rate: for a kernel that moves much
+SHOWN = 5  # ops in the line under a row
+SHOWN_KERNELS = 8  # of a profile
+
 HEADS = (
     *("row", "what", "ours ms", "default", "ch. last", "best / target (spread)"),
     *("default / target (spread)", "peak MB", "products", "met"),
 )
-SHOWN = 5  # ops in the line under a row
 LEGEND = """\
 ours, default, ch. last: median step of tinynet, and of PyTorch in its default memory format and
 in channels_last. best, default: PyTorch's time / ours, above 1 where ours is faster, beside the
@@ -17,75 +21,90 @@ target and the quartiles of the rounds' own ratios; best is the faster of PyTorc
 peak MB: of the three processes, in the order of the times. products: the share of our step that
 its matrix products alone would take at this machine's rate."""
 
+GPU_HEADS = (
+    *("row", "ours ms", "default", "ch. last", "best / ours (spread)", "images/s"),
+    *("launch ms", "GPU ms", "launches", "reserved MB", "met"),
+)
+GPU_LEGEND = """\
+ours, default, ch. last: median step of tinynet, and of PyTorch in its two memory formats.
+best / ours: the faster of PyTorch's two against ours, above 1 where ours is faster.
+launch: what Python needs to queue a step; GPU: what the kernels take one after the other; of both
+the first figure is ours, the second that of PyTorch's best. So is
+the memory, which is not to be above that of either of PyTorch's formats."""
+
+
+def machine_text(facts):
+    return ", ".join(f"{name} {value}" if value else f"no {name}" for name, value in facts.items())
+
+
+def spread(ratio):
+    low, high = ratio["quartiles"]
+    return f"({low:.2f}-{high:.2f})"
+
+
+# the rows
+
 
 def missed(record):
-    """The targets that a row's record misses: 'best', 'default', 'memory'; None without torch."""
+    """What a row's record misses, of 'best', 'default', 'memory'; None without torch.
+
+    Memory is missed where ours is above that of either of PyTorch's formats.
+    """
     row, times = record["row"], record["times"]
     if record["best"] is None:
         return None
-    names = [
-        name
-        for name in ("best", "default")
-        if record[f"ratio_{name}"]["ratio"] < row[f"target_{name}"]
-    ]
-    peak = {name: one["peak_mb"] for name, one in times.items()}
-    known = row["memory_target"] and None not in peak.values()
-    if known and peak[OURS] > min(peak[DEFAULT], peak[CHANNELS_LAST]):
-        names.append("memory")
-    return names
+    ratios = {name: record[f"ratio_{name}"]["ratio"] for name in ("best", "default")}
+    names = [name for name, ratio in ratios.items() if ratio < row[f"target_{name}"]]
+    memory = {name: one.get("peak_mb", one.get("reserved_mb")) for name, one in times.items()}
+    known = row["memory_target"] and None not in memory.values()
+    return names + ["memory"] * (known and memory[OURS] > min(memory.values()))
 
 
-def _ratio(found, target):
-    if found is None:
-        return f"- / {target:.1f}"
-    low, high = found["quartiles"]
-    return f"{found['ratio']:.2f} / {target:.1f} ({low:.2f}-{high:.2f})"
-
-
-def _line(name, record, what):
-    row, times = record["row"], record["times"]
+def _met(record):
     not_met = missed(record)
+    return "-" if not_met is None else f"not {', '.join(not_met)}" if not_met else "yes"
+
+
+def _line(name, record):
+    row, times = record["row"], record["times"]
 
     def each(form, key):
         return [
             form.format(times[one][key]) if one in times and times[one][key] is not None else "-"
-            for one in (OURS, DEFAULT, CHANNELS_LAST)
+            for one in (OURS, *FORMATS)
         ]
 
+    def ratio(one):
+        found, target = record[f"ratio_{one}"], f"{row[f'target_{one}']:.1f}"
+        return f"{found['ratio']:.2f} / {target} {spread(found)}" if found else f"- / {target}"
+
     return (
-        *(name, what, *each("{:.1f}", "median_ms")),
-        *(_ratio(record[f"ratio_{one}"], row[f"target_{one}"]) for one in ("best", "default")),
+        *(name, Row(**row).what, *each("{:.1f}", "median_ms"), ratio("best"), ratio("default")),
         "/".join(each("{:.0f}", "peak_mb")),
         f"{record['products']['share']:.0%}",
-        "-" if not_met is None else f"not {', '.join(not_met)}" if not_met else "yes",
+        _met(record),
     )
 
 
 def details(record):
-    """Where a row's time goes, in one line; the memory before the first step in another."""
+    """Where a row's time goes, in one line."""
     products = record["products"]
     *ops, rest = profile.by_op(record["profile"])
     dearest = [f"{name} {share:.0%}" for name, _, share in ops[:SHOWN]]
     others = sum(share for *_, share in ops[SHOWN:]) + rest[2]
-    imports = ", ".join(
-        f"{name} {one['after_imports_mb']:.0f} MB"
-        for name, one in record["times"].items()
-        if one["after_imports_mb"] is not None
-    )
-    return [
+    return (
         f"products alone: {products['ms']:.1f} ms at {products['gflops']:.0f} GFLOP/s; "
-        f"by op: {', '.join(dearest)}, all others {others:.0%}",
-        *([f"of the peak, there after the imports: {imports}"] if imports else []),
-    ]
+        f"by op: {', '.join(dearest)}, all others {others:.0%}"
+    )
 
 
-def table(records, names):
-    """name -> record as text. names: name -> what the row is, in words."""
-    lines = [_line(name, record, names[name]) for name, record in records.items()]
+def table(records):
+    """name -> record as text."""
+    lines = [_line(name, record) for name, record in records.items()]
     head, rule, *body = align([HEADS, *lines], rules=(1,), right_from=2).splitlines()
     text = [head, rule]
     for line, record in zip(body, records.values(), strict=True):
-        text += [line, *(f"     {detail}" for detail in details(record))]
+        text += [line, f"     {details(record)}"]
     return "\n".join(text)
 
 
@@ -94,28 +113,106 @@ def _verdict(met):
 
 
 def loop_text(loop):
-    target = _verdict(max(loop["share"], loop["slow_down"]) <= LOOP_TARGET)
     return (
-        f"training loop: {loop['share']:.1%} of an epoch of {loop['batches']} steps is not the "
-        f"step itself (of each: waiting {loop['wait_ms']:.2f} ms, "
-        f"tensors {loop['tensors_ms']:.2f}, metrics {loop['metrics_ms']:.2f}, "
-        f"step {loop['step_ms']:.1f});\n"
-        f"beside a bare step of {loop['bare_ms']:.1f} ms, with no loader at work, one of the loop "
-        f"takes {loop['slow_down']:+.1%}; target for both {LOOP_TARGET:.0%}: {target}"
+        f"training loop: a step takes {loop['step_ms']:.1f} ms, {loop['wait_ms']:.2f} of them "
+        f"waiting for its batch; the first batch of an epoch of {loop['batches']} takes "
+        f"{loop['start_ms']:.0f} ms. A bare step, with no loader at work, takes "
+        f"{loop['bare_ms']:.1f} ms:\n{loop['slow_down']:+.1%}; target {LOOP_TARGET:.0%}: "
+        f"{_verdict(loop['slow_down'] <= LOOP_TARGET)}"
     )
 
 
 def import_text(found):
+    verdict = _verdict(found["import_s"] <= IMPORT_TARGET)
+    return f"import tinynet: {found['import_s']:.3f} s; target {IMPORT_TARGET} s: {verdict}"
+
+
+# the parts of the GPU's benchmark
+
+
+def gpu_text(found):
+    """Everything, a paragraph per part."""
+    parts = {"check": check_text, "step": step_text, "kernels": kernels_text, "train": train_text}
+    paragraphs = []
+    for name, part in found["parts"].items():
+        body = parts[name](part) if len(part) > 2 else "nothing was found"
+        paragraphs.append(f"== {name} ==\n{body}")
+    if found["errors"]:
+        lines = [f"{one['part']}, {one['item']}: {one['error']}" for one in found["errors"]]
+        paragraphs.append("\n".join(["== errors ==", *lines]))
+    return "\n\n".join(["", *paragraphs])
+
+
+def worst(checked):
+    """The result that takes most of its tolerance, as text."""
+
+    def badness(one):
+        return float("inf") if one["error"] is None else one["error"] / (one["tolerance"] or 1e-9)
+
+    one = max(checked, key=badness)
+    error = "not a number" if one["error"] is None else f"{one['error']:.1e}"
+    return f"{one['what']}: {error}, at most {one['tolerance']:g}"
+
+
+def check_text(part):
+    """What was not passed; each check's worst error was told when it was found."""
+    failed = [one for one in part["results"] if not one["passed"]]
+    text = [f"{len(part['results']) - len(failed)} of {len(part['results'])} results passed"]
+    text += [f"NOT PASSED {one['check']}, {one['dtype']}: {worst([one])}" for one in failed]
+    return "\n".join(text)
+
+
+def step_text(part):
+    profiles = part.get("profiles", {})
+    lines = [GPU_HEADS, *(step_line(*item, profiles) for item in part["rows"].items())]
+    body = [align(lines, rules=(1,), right_from=1), GPU_LEGEND]
+    for name, both in profiles.items():
+        body.append(f"\nkernels of our step, {name}: {both[OURS]['gpu_ms']:.2f} ms")
+        body += [
+            f"{one['us']:10.1f} us {one['calls']:6.1f} calls  {one['name'][:60]}"
+            for one in both[OURS]["kernels"][:SHOWN_KERNELS]
+        ]
+    return "\n".join(body)
+
+
+def step_line(name, record, profiles):
+    times, best, ratio = record["times"], record["best"], record["ratio_best"]
+    profile = profiles.get(name)
+
+    def both(form, key, of=times):
+        return "/".join(form.format(of[who][key]) if of else "-" for who in (OURS, best))
+
     return (
-        f"import tinynet: {found['import_s']:.3f} s ({found['raw_s']:.3f} s with the interpreter's "
-        f"own {found['bare_s']:.3f} s); target {import_time.TARGET} s: "
-        f"{_verdict(found['import_s'] <= import_time.TARGET)}"
+        *(name, *(f"{times[who]['median_ms']:.2f}" for who in (OURS, *FORMATS))),
+        f"{ratio['ratio']:.2f} {spread(ratio)}",
+        f"{1000 * record['row']['batch'] / times[OURS]['median_ms']:.0f}",
+        both("{:.2f}", "launch_ms"),
+        both("{:.2f}", "gpu_ms", profile),
+        both("{:.0f}", "launches", profile),
+        both("{:.0f}", "reserved_mb"),
+        _met(record),
     )
 
 
-def machine_text(facts):
-    torch = f"torch {facts['torch']}" if facts["torch"] else "no torch"
+def kernels_text(part):
+    body = []
+    for name, row in part["rows"].items():
+        totals = [("kernel", "us per step", "of a copy", "")]
+        for kernel, total in row["kernels"].items():
+            share = "small" if total["share"] is None else f"{total['share']:.0%}"
+            low = total["share"] is not None and total["share"] < COPY_TARGET
+            target = f"under the target of {COPY_TARGET:.0%}" if low else ""
+            totals.append((kernel, f"{total['us']:.0f}", share, target))
+        body.append(f"row {name}, a copy moves {row['copy_gb_per_s']:.0f} GB/s")
+        body.append(align(totals, rules=(1,), right_from=1))
+    return "\n".join(body)
+
+
+def train_text(part):
+    last = part["epochs"][-1]
     return (
-        f"{facts['processor']}, {facts['cores']} cores, {facts['system']}, "
-        f"Python {facts['python']}, NumPy {facts['numpy']} ({facts['blas']}), {torch}, float32"
+        f"train_cifar100.py {' '.join(part['arguments'])}\n{len(part['epochs'])} epochs in "
+        f"{part['minutes_taken']:.1f} minutes, {last['images_per_second']:.0f} images/s in the last"
+        f"\naccuracy: validation {last['val_accuracy']:.2%}, test {part['test_accuracy']:.2%}\n"
+        f"weights: {part['checkpoint']}"
     )

@@ -1,16 +1,98 @@
-"""The file of a day's results: JSON, one entry a row, so that rows measured later join in."""
+"""Medians and ratios, facts about the machine, and the file of a day's results.
+
+Times come as one list of seconds per round. The file is JSON, one entry per row, so that rows
+measured later join in.
+"""
 
 import datetime
+import importlib.metadata
+import itertools
 import json
+import os
+import platform
 import re
 from pathlib import Path
 
-from benchmarks.turns import BenchmarkError
+import numpy as np
+
+from tinynet import doctor
 from tinynet.files import atomic_write
 
-FOLDER = Path(__file__).resolve().parent / "results"
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = ROOT / "benchmarks" / "results"
 FORMAT = 1
 EMPTY = {"rows": {}, "loop": None, "import": None}
+
+
+class BenchmarkError(RuntimeError):
+    """Nothing can be measured. The message is one sentence, fit for a command line.
+
+    said: the last lines that a process which died has left, for a log.
+    """
+
+    def __init__(self, message, said=()):
+        super().__init__(message)
+        self.said = said[-40:]
+
+
+def quartiles(values):
+    """(first quartile, median, third quartile) as floats."""
+    return tuple(float(value) for value in np.percentile(list(values), (25, 50, 75)))
+
+
+def describe(rounds):
+    """The steps of all rounds: their number, median and quartiles in ms, and every one of them."""
+    steps = list(itertools.chain(*rounds))
+    low, median, high = (1000 * value for value in quartiles(steps))
+    medians = {"median_ms": median, "quartiles_ms": [low, high]}
+    return {"steps": len(steps), **medians, "seconds": rounds}
+
+
+def ratio(theirs, ours):
+    """How many times as long theirs takes: the ratio of the medians over all rounds, and the
+    quartiles of the rounds' own ratios, which tell how far chance moves it."""
+    overall = describe(theirs)["median_ms"] / describe(ours)["median_ms"]
+    each = [quartiles(a)[1] / quartiles(b)[1] for a, b in zip(theirs, ours, strict=True)]
+    low, _, high = quartiles(each)
+    return {"ratio": overall, "quartiles": [low, high]}
+
+
+def cores():
+    """The number of cores that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS, Windows
+        return os.cpu_count() or 1
+
+
+def torch_version():
+    """The version of the installed torch, None without one. Does not import it."""
+    try:
+        return importlib.metadata.version("torch")
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def machine():
+    """What a reader of the figures has to know about where they were taken."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        text = ""
+    model = re.search(r"^model name\s*: (.*)", text, re.MULTILINE)
+    return {
+        "processor": model[1] if model else platform.processor() or platform.machine(),
+        "cores": cores(),
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "blas": doctor.blas_name(),
+        "torch": torch_version(),
+    }
+
+
+def now():
+    return datetime.datetime.now().isoformat(timespec="seconds")
 
 
 def path_of_today(folder, kind="cpu"):
@@ -28,11 +110,10 @@ def path_of_today(folder, kind="cpu"):
 
 
 def load(path, machine, empty=EMPTY):
-    """The results in `path`, or new ones where there is no such file.
+    """The results in `path`, or new ones like `empty` where there is no such file.
 
-    machine: the facts of this one. empty: what new ones hold. Raises BenchmarkError where the
-    file is not one of results or comes from another machine or other versions, whose figures must
-    not stand beside these.
+    machine: the facts of this one. Raises BenchmarkError where the file is not one of results, or
+    comes from another machine or other versions, whose figures must not stand beside these.
     """
     try:
         found = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -40,26 +121,15 @@ def load(path, machine, empty=EMPTY):
         return {"format": FORMAT, "machine": machine, **empty}
     except ValueError:
         found = None
+    other = "move it away or give another --out"
     if not isinstance(found, dict) or found.get("format") != FORMAT:
-        raise BenchmarkError(
-            f"{path} is not a file of results of this program; move it away or give another --out"
-        )
+        raise BenchmarkError(f"{path} is not a file of results of this program; {other}")
     for name, now in machine.items():
         before = found["machine"].get(name)
         if before != now:
-            raise BenchmarkError(
-                f"{path} holds figures taken with {name} {before}, not {now}; "
-                "move it away or give another --out"
-            )
+            taken = f"{path} holds figures taken with {name} {before}, not {now}"
+            raise BenchmarkError(f"{taken}; {other}")
     return found
-
-
-def merge(found, new):
-    """`found` with what `new` has measured in place of, or beside, its own; both are left alone."""
-    merged = {**found, "rows": dict(sorted({**found["rows"], **new["rows"]}.items()))}
-    for name in ("loop", "import"):
-        merged[name] = new[name] or found[name]
-    return merged
 
 
 def save(path, results):

@@ -1,10 +1,9 @@
 """Our side: the network of a row, its step, and the machine's rate of matrix products.
 
-Like the training script it calls `nn.fuse_activations`, and `backend.reuse_freed_memory()`, a
-setting of the C library that a program makes for itself and that the figures therefore include,
-the peak memory among them. For inference BatchNorm is folded into the convolutions
-(`nn.fold_batchnorm`), as a program that only predicts would do; PyTorch's network is left as it is.
-The pictures lie in memory as `tinynet.data.Loader` lays them, batch innermost.
+The step is what a plain loop does; nothing is asked for that makes it faster. For inference
+BatchNorm is folded into the convolutions, as a program that only predicts would do; PyTorch's
+network is left as it is. The images lie in memory as `tinynet.data.Loader` lays them, batch
+innermost.
 """
 
 import numpy as np
@@ -20,22 +19,22 @@ class Network(worker.Network):
 
     no_grad = tn.no_grad
 
-    def start(self, row):
-        after_imports = worker.memory()["now_mb"]
-        backend.reuse_freed_memory()
+    def start(self, row, device="cpu", tf32=False):
+        if tf32:
+            backend.allow_tf32()
         tn.manual_seed(0)
         rng = np.random.default_rng(0)
         N, size = row["batch"], row["size"]
-        self.model = mobilenet.build(row["network"], row["classes"], row["width"])
+        self.model = mobilenet.build(row["network"], row["classes"], row["width"]).to(device)
         memory = rng.standard_normal((3, size, size, N), dtype=np.float32)
-        self.x = tn.Tensor(memory.transpose(3, 0, 1, 2))
-        self.labels = tn.Tensor(np.arange(N) % row["classes"])
+        self.x = tn.Tensor(memory.transpose(3, 0, 1, 2)).to(device)
+        self.labels = tn.Tensor(np.arange(N) % row["classes"]).to(device)
         self.criterion = nn.CrossEntropyLoss()
-        self.optimizer = optim.SGD(self.model.parameters(), **self.sgd)
-        facts = self.ready(row, after_imports)  # counts the parameters before any are folded away
-        faster = nn.fuse_activations if row["train"] else nn.fold_batchnorm
-        faster(self.model)
-        return facts
+        self.optimizer = optim.SGD(self.model.parameters(), **worker.SGD)
+        parameters = self.ready(row)  # counted before any are folded away
+        if not row["train"]:
+            nn.fold_batchnorm(self.model)
+        return parameters
 
     # not at the top: what the next two import would count as memory of every row
 
@@ -45,7 +44,7 @@ class Network(worker.Network):
         return profile(self, count)
 
     def loop(self, **arguments):
-        from benchmarks.overhead import measure
+        from benchmarks.loop import measure
 
         return measure(self, **arguments)
 
@@ -61,13 +60,5 @@ def products(size, count):
 
 if __name__ == "__main__":
     network = Network()
-    worker.serve(
-        {
-            "start": network.start,
-            "steps": network.steps,
-            "memory": worker.memory,
-            "products": products,
-            "profile": network.profile,
-            "loop": network.loop,
-        }
-    )
+    ours = {"products": products, "profile": network.profile, "loop": network.loop}
+    worker.serve(network.tasks() | ours)

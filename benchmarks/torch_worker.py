@@ -1,4 +1,9 @@
-"""PyTorch's side: the same network, the same step."""
+"""PyTorch's side: the same network, the same step, on a CPU or a GPU.
+
+Its profiler sees every kernel that its process launches on a GPU, whoever launched it: ours too.
+"""
+
+import collections
 
 import torch
 
@@ -9,11 +14,9 @@ def twin(layers):
     """MobileNetV1 in torch, from `Row.layers()`. ReLU6 works in place, as is usual in torch."""
 
     def unit(in_channels, channels, kernel, stride=1, groups=1):
-        padding = kernel // 2
+        geometry = {"stride": stride, "padding": kernel // 2, "groups": groups, "bias": False}
         return (
-            torch.nn.Conv2d(
-                in_channels, channels, kernel, stride, padding, groups=groups, bias=False
-            ),
+            torch.nn.Conv2d(in_channels, channels, kernel, **geometry),
             torch.nn.BatchNorm2d(channels),
             torch.nn.ReLU6(inplace=True),
         )
@@ -24,12 +27,8 @@ def twin(layers):
         parts += unit(channels, channels, 3, stride, groups=channels)
         parts += unit(channels, out_channels, 1)
         channels = out_channels
-    return torch.nn.Sequential(
-        *parts,
-        torch.nn.AdaptiveAvgPool2d(1),
-        torch.nn.Flatten(),
-        torch.nn.Linear(channels, layers["classes"]),
-    )
+    last = torch.nn.Linear(channels, layers["classes"])
+    return torch.nn.Sequential(*parts, torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), last)
 
 
 class Network(worker.Network):
@@ -37,21 +36,67 @@ class Network(worker.Network):
 
     no_grad = torch.no_grad
 
-    def start(self, row, threads, memory_format):
-        after_imports = worker.memory()["now_mb"]
-        torch.set_num_threads(threads)
+    def start(self, row, memory_format, device="cpu", tf32=False):
+        if device == "cuda":
+            torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
+            torch.backends.cudnn.benchmark = True
+            self.wait, self.free = torch.cuda.synchronize, torch.cuda.empty_cache
+            self.release()
         torch.manual_seed(0)
         layout = {"default": torch.contiguous_format, "channels_last": torch.channels_last}
         layout = layout[memory_format]
-        self.model = twin(row["layers"]).to(memory_format=layout)
+        self.model = twin(row["layers"]).to(device, memory_format=layout)
         x = torch.randn(row["batch"], 3, row["size"], row["size"])
-        self.x = x.contiguous(memory_format=layout)
-        self.labels = torch.arange(row["batch"]) % row["classes"]
+        self.x = x.contiguous(memory_format=layout).to(device)
+        self.labels = (torch.arange(row["batch"]) % row["classes"]).to(device)
         self.criterion = torch.nn.CrossEntropyLoss()
-        self.optimizer = torch.optim.SGD(self.model.parameters(), **self.sgd)
-        return self.ready(row, after_imports)
+        self.optimizer = torch.optim.SGD(self.model.parameters(), **worker.SGD)
+        return self.ready(row)
+
+    def facts(self, count=3):
+        """On a GPU: the peak in MB of `count` steps, what the first steps tried left out."""
+        if self.x.device.type == "cpu":
+            return super().facts()
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+        self.many(count)
+        return {
+            "reserved_mb": torch.cuda.max_memory_reserved() / 1e6,
+            "launch_ms": self.launch_ms(),
+            "cuda": torch.version.cuda,
+            "cudnn": torch.backends.cudnn.version(),
+        }
+
+
+def profile(count, ours, **options):
+    """The kernels of a step on a GPU. ours: whether of our network; options: of its `start`.
+
+    Returns: a list of {"name", "calls", "us"} per step, the most expensive first.
+    """
+    network = Network()
+    if ours:
+        from benchmarks import gpu_kernels  # CuPy, which PyTorch's own figures do without
+
+        network = gpu_kernels.Network(gpu_kernels.Device())
+    network.start(**options)
+    network.steps(3)
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as taken:
+        network.steps(count)
+    on_gpu = [event for event in taken.events() if event.device_type.name == "CUDA"]
+    return by_kernel([(event.name, event.time_range.elapsed_us()) for event in on_gpu], count)
+
+
+def by_kernel(events, steps):
+    """(name, microseconds) of every launch in `steps` steps -> as `profile` returns it."""
+    calls, us = collections.Counter(), collections.Counter()
+    for name, taken in events:
+        calls[name] += 1
+        us[name] += taken
+    return [
+        {"name": name, "calls": calls[name] / steps, "us": total / steps}
+        for name, total in us.most_common()
+    ]
 
 
 if __name__ == "__main__":
-    network = Network()
-    worker.serve({"start": network.start, "steps": network.steps, "memory": worker.memory})
+    worker.serve(Network().tasks() | {"profile": profile})

@@ -5,110 +5,100 @@ apart the machine may be another one. So each library has its own process, and t
 """
 
 import contextlib
-import datetime
 import json
 import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
-from benchmarks import machine, stats
+from benchmarks import results
+from benchmarks.results import BenchmarkError
 
-ROOT = Path(__file__).resolve().parent.parent
 OURS, DEFAULT, CHANNELS_LAST = "tinynet", "torch default", "torch channels_last"
+FORMATS = {DEFAULT: "default", CHANNELS_LAST: "channels_last"}  # of PyTorch's memory
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 PAUSE = 0.15  # seconds after a turn: the threads that just worked spin for a while, then sleep
+PRODUCT_SIZE = 2048  # of the square matrices whose product shows the machine's rate
 LONG = 2.0  # seconds of a step that needs no other before it to fill the caches and wake threads
-
-
-class BenchmarkError(RuntimeError):
-    """Nothing can be measured. The message is one sentence, fit for a command line.
-
-    said: the last lines that a process which died has left, for a log.
-    """
-
-    said = ()
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How long to measure: turns for each process, but no more than fit into about
-    `row_seconds`; about how many seconds a turn; steps of warm-up, no more once these have taken
-    `warm_up_seconds`; steps of the profile; the size of the square matrices whose product shows
-    the machine's rate. rough: whether the figures are to be called so."""
+    """How long to measure a row."""
 
-    rounds: int = 15
-    row_seconds: float = 600.0
+    rounds: int = 15  # turns of each process
+    row_seconds: float = 600.0  # about: fewer rounds where 15 would take longer
     turn_seconds: float = 1.0
-    warm_up_steps: int = 8
-    warm_up_seconds: float = 8.0
+    warm_up_seconds: float = 4.0
     profile_steps: int = 5
-    product_size: int = 2048
-    rough: bool = False
+    block_seconds: float = 0.0  # between two moments at which a GPU is waited for
+    rough: bool = False  # whether the figures are to be called so
 
 
-QUICK = Effort(
-    rounds=3,
-    row_seconds=10.0,
-    turn_seconds=0.4,
-    warm_up_steps=4,
-    warm_up_seconds=1.5,
-    profile_steps=1,
-    rough=True,
-)
+QUICK = Effort(3, row_seconds=10, turn_seconds=0.4, warm_up_seconds=1, profile_steps=1, rough=True)
 
 
-class Worker:
-    """A process that answers requests; `with` ends it, whatever happens.
+class Worker(contextlib.AbstractContextManager):
+    """A process that answers requests, started by the first one; `with` ends it in any case.
+
+    A process that fails, or does not answer within `limit` seconds, is ended. The next request
+    then starts another one, which knows nothing of what was before.
 
     variables: environment variables that it is to have besides its parent's.
     """
 
-    def __init__(self, module, threads=None, variables=None):
-        self.module = module
-        threads = str(threads or machine.cores())
-        self.errors = tempfile.TemporaryFile()  # noqa: SIM115  (closed in __exit__)
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", module],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self.errors,
-            text=True,
-            cwd=ROOT,
-            env={
-                **os.environ,
-                **dict.fromkeys(machine.THREAD_VARIABLES, threads),
-                **(variables or {}),
-            },
-        )
-
-    def __enter__(self):
-        return self
+    def __init__(self, module, threads=None, variables=None, limit=3600.0):
+        self.module, self.limit, self.process = module, limit, None
+        threads = dict.fromkeys(THREAD_VARIABLES, str(threads or results.cores()))
+        self.environment = {**os.environ, **threads, **(variables or {})}
 
     def __exit__(self, *_):
+        self.stop()
+
+    def start(self):
+        self.errors = tempfile.TemporaryFile()  # noqa: SIM115  (closed in `stop`)
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": self.errors}
+        place = {"cwd": results.ROOT, "env": self.environment}
+        command = [sys.executable, "-m", self.module]
+        self.process = subprocess.Popen(command, text=True, **pipes, **place)
+
+    def stop(self):
+        if self.process is None:
+            return
         self.process.kill()
         self.process.wait()
         for pipe in (self.process.stdin, self.process.stdout, self.errors):
             with contextlib.suppress(OSError):  # a request that the process did not live to read
                 pipe.close()
+        self.process = None
 
     def send(self, do, **arguments):
+        if self.process is None:
+            self.start()
         with contextlib.suppress(BrokenPipeError):  # `answer` says why
             print(json.dumps({"do": do, **arguments}), file=self.process.stdin, flush=True)
 
     def answer(self):
-        line = self.process.stdout.readline()
+        """Raises BenchmarkError where none comes."""
+        began, timer = time.perf_counter(), threading.Timer(self.limit, self.process.kill)
+        timer.start()
+        try:
+            line = self.process.stdout.readline()
+        finally:
+            timer.cancel()
         if line.endswith("\n"):
             return json.loads(line)
-        status = self.process.wait()
+        late, status = time.perf_counter() - began >= self.limit, self.process.wait()
         self.errors.seek(0)
         said = self.errors.read().decode(errors="replace").strip().splitlines()
+        self.stop()
+        if late:
+            raise BenchmarkError(f"{self.module}: no answer within {self.limit:g} s", said)
         why = said[-1] if said else f"it said nothing and ended with status {status}"
-        error = BenchmarkError(f"the process of {self.module} died: {why}")
-        error.said = said[-40:]
-        raise error
+        raise BenchmarkError(f"the process of {self.module} died: {why}", said)
 
     def ask(self, do, **arguments):
         self.send(do, **arguments)
@@ -116,112 +106,106 @@ class Worker:
 
 
 @contextlib.contextmanager
-def contestants(row, threads, ours_only=False):
-    """name -> worker that has the row's network ready. All prepare at the same time."""
-    with contextlib.ExitStack() as stack:
-        workers = {}
+def cpu_workers(row, threads, ours_only=False):
+    """name -> worker that has the row's network ready"""
+    workers = {OURS: (Worker("benchmarks.tinynet_worker", threads), {})}
+    for name, layout in {} if ours_only else FORMATS.items():
+        worker = Worker("benchmarks.torch_worker", threads)  # torch heeds OMP_NUM_THREADS
+        workers[name] = worker, {"memory_format": layout}
+    try:
+        yield start(row, workers)
+    finally:
+        for worker, _ in workers.values():
+            worker.stop()
 
-        def enter(name, module, **arguments):
-            workers[name] = stack.enter_context(Worker(module, threads))
-            workers[name].send("start", row=row.message(), **arguments)
 
-        enter(OURS, "benchmarks.tinynet_worker")
-        if not ours_only:
-            for name, layout in ((DEFAULT, "default"), (CHANNELS_LAST, "channels_last")):
-                enter(name, "benchmarks.torch_worker", threads=threads, memory_format=layout)
-        started = {name: worker.answer() for name, worker in workers.items()}
-        sizes = {name: facts["parameters"] for name, facts in started.items()}
-        if len(set(sizes.values())) > 1:
-            raise BenchmarkError(f"row {row.name}: the networks are not the same size: {sizes}")
-        yield workers, started
+def start(row, workers):
+    """name -> worker that has the row's network ready. All prepare at the same time.
+
+    workers: name -> (worker, further arguments of its task "start"). Raises BenchmarkError if the
+    networks are not the same size.
+    """
+    for worker, options in workers.values():
+        worker.send("start", row=row.message(), **options)
+    sizes = {name: worker.answer() for name, (worker, _) in workers.items()}
+    if len(set(sizes.values())) > 1:
+        raise BenchmarkError(f"row {row.name}: the networks are not the same size: {sizes}")
+    return {name: worker for name, (worker, _) in workers.items()}
+
+
+def compare(row, workers, effort, between=lambda: None):
+    """Time a row on workers that have it ready.
+
+    Returns a dict ready for JSON: the row, when and how it was measured, "times" (name of a
+    worker -> statistics, every step's seconds, and what it says of itself), "best" (the faster of
+    PyTorch's two), "ratio_best" and "ratio_default"; without PyTorch the last three are None.
+    """
+    seconds = take_turns(workers, effort, between)
+    times = {
+        name: {**results.describe(seconds[name]), **worker.ask("facts")}
+        for name, worker in workers.items()
+    }
+    best = min(times.keys() - {OURS}, key=lambda name: times[name]["median_ms"], default=None)
+    return {
+        "row": asdict(row),
+        "measured": results.now(),
+        "effort": asdict(effort),
+        "times": times,
+        "best": best,
+        "ratio_best": best and results.ratio(seconds[best], seconds[OURS]),
+        "ratio_default": best and results.ratio(seconds[DEFAULT], seconds[OURS]),
+    }
 
 
 def measure(row, effort, threads=None, ours_only=False):
-    """Time one row.
+    """Time one row on the CPU. Returns what `compare` does, with "threads", "products" (the time
+    that the step's matrix products alone would take) and "profile".
 
-    Returns a dict ready for JSON: the row, when and how it was measured, "times" (name of a
-    contestant -> statistics, memory and every step's seconds), "best" (the faster of PyTorch's
-    two), "ratio_best" and "ratio_default", "products", "profile"; without PyTorch the three
-    in the middle are None. Raises BenchmarkError when a worker dies.
+    Raises BenchmarkError when a worker dies.
     """
-    threads = threads or machine.cores()
-    products, depthwise = row.mult_adds()
+    threads, rates = threads or results.cores(), []
     with (
-        contestants(row, threads, ours_only) as (workers, started),
+        cpu_workers(row, threads, ours_only) as workers,
         # a process of its own: its matrices must not count as the network's memory
         Worker("benchmarks.tinynet_worker", threads) as calculator,
     ):
-        seconds, rates = _take_turns(workers, calculator, effort)
-        times = {
-            name: {
-                **stats.describe(seconds[name]),
-                "after_imports_mb": started[name]["after_imports_mb"],
-                "peak_mb": worker.ask("memory")["peak_mb"],
-            }
-            for name, worker in workers.items()
-        }
+
+        def multiply():
+            rates.extend(_rested(calculator, "products", size=PRODUCT_SIZE, count=2))
+
+        record = compare(row, workers, effort, multiply)
         profile = workers[OURS].ask("profile", count=effort.profile_steps)
-    record = {
-        "row": asdict(row),
-        "measured": datetime.datetime.now().isoformat(timespec="seconds"),
-        "threads": threads,
-        "effort": asdict(effort),
-        "times": times,
-        "best": None,
-        "ratio_best": None,
-        "ratio_default": None,
-        "products": _products(products, depthwise, rates, times[OURS]["median_ms"]),
-        "profile": profile,
-    }
-    if not ours_only:
-        best = min((DEFAULT, CHANNELS_LAST), key=lambda name: times[name]["median_ms"])
-        record["best"] = best
-        record["ratio_best"] = stats.ratio(seconds[best], seconds[OURS])
-        record["ratio_default"] = stats.ratio(seconds[DEFAULT], seconds[OURS])
-    return record
-
-
-def _products(mult_adds, depthwise, rates, step_ms):
-    """The time that the step's matrix products would take at the machine's own rate."""
-    rate = stats.quartiles(rates)[1]
+    (mult_adds, depthwise), rate = row.mult_adds(), results.quartiles(rates)[1]
     ms = 2 * mult_adds / rate / 1e6
-    return {
-        "mult_adds": mult_adds,
-        "depthwise_mult_adds": depthwise,
-        "gflops": rate,
-        "all_gflops": rates,
-        "ms": ms,
-        "share": ms / step_ms,
-    }
+    products = {"mult_adds": mult_adds, "depthwise_mult_adds": depthwise, "ms": ms}
+    products |= {"gflops": rate, "all_gflops": rates}
+    products["share"] = ms / record["times"][OURS]["median_ms"]
+    return {**record, "threads": threads, "products": products, "profile": profile}
 
 
-def _take_turns(workers, calculator, effort):
-    """(name -> one list of seconds a round, GFLOP/s of matrix products before each round and
-    after the last). The first step of a turn, which finds the caches cold, does not count."""
-    names = list(workers)
-    counts, colds, estimate = {}, {}, 0.0
+def take_turns(workers, effort, between=lambda: None):
+    """name -> one list of seconds per round: of a step, one for each block of steps.
+
+    The first block of a turn, which finds the caches cold, does not count. `between` runs before
+    each round and after the last.
+    """
+    turns, colds, estimate = {}, {}, 0.0
     for name, worker in workers.items():
         step = warm_up(worker, effort)
-        counts[name] = max(1, round(effort.turn_seconds / step))
+        size = max(1, round(effort.block_seconds / step))
         colds[name] = 0 if step > LONG else 1
-        estimate += (counts[name] + colds[name]) * step + PAUSE
-    rounds = max(1, min(effort.rounds, int(effort.row_seconds / estimate)))
-    product = {"size": effort.product_size, "count": 2}
-    seconds = {name: [] for name in names}
-    rates = _rested(calculator, "products", **product)
-    for number in range(rounds):
-        for name in rotated(names, number):
-            cold = colds[name]
-            taken = _rested(workers[name], "steps", count=cold + counts[name])
-            seconds[name].append(taken[cold:])
-        rates += _rested(calculator, "products", **product)
-    return seconds, rates
-
-
-def rotated(names, number):
-    """The order of round `number`: each time another one begins."""
-    first = number % len(names)
-    return names[first:] + names[:first]
+        count = colds[name] + max(1, round(effort.turn_seconds / (size * step)))
+        turns[name] = {"count": count, "size": size}
+        estimate += count * size * step + PAUSE
+    order, seconds = list(workers), {name: [] for name in workers}
+    between()
+    for _ in range(max(1, min(effort.rounds, int(effort.row_seconds / estimate)))):
+        for name in order:
+            taken = _rested(workers[name], "steps", **turns[name])
+            seconds[name].append(taken[colds[name] :])
+        order = order[1:] + order[:1]  # each time another one begins
+        between()
+    return seconds
 
 
 def _rested(worker, do, **arguments):
@@ -232,8 +216,8 @@ def _rested(worker, do, **arguments):
 
 def warm_up(worker, effort):
     """Run the steps that do not count; returns about how many seconds a step takes."""
-    spent = []
-    while len(spent) < effort.warm_up_steps and sum(spent) < effort.warm_up_seconds:
+    spent = worker.ask("steps", count=1)
+    while sum(spent) < effort.warm_up_seconds:
         spent += worker.ask("steps", count=1)
     time.sleep(PAUSE)
     return min(spent)

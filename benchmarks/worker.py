@@ -1,6 +1,6 @@
 """A worker's side of the conversation: a process that runs steps of one library when told to.
 
-It reads one JSON object a line, {"do": name, ...arguments}, runs the task of that name, and
+It reads one JSON object per line, {"do": name, ...arguments}, runs the task of that name, and
 writes what the task returns as one line of JSON. It ends when its input ends. A task that fails
 ends it too: the reason is then the last line of its stderr.
 """
@@ -8,6 +8,7 @@ ends it too: the reason is then the last line of its stderr.
 import json
 import os
 import signal
+import statistics
 import sys
 import time
 
@@ -15,6 +16,8 @@ try:
     import resource
 except ImportError:  # Windows
     resource = None
+
+SGD = {"lr": 0.01, "momentum": 0.9}  # the options of both libraries' optimisers
 
 
 def serve(tasks):
@@ -28,19 +31,24 @@ def serve(tasks):
 
 
 class Network:
-    """What both libraries' networks do alike; `no_grad`, `model`, `x`, `labels`, `criterion` and
-    `optimizer` are the library's. sgd: the options of both optimisers."""
+    """What both libraries' networks do alike. `model`, `x`, `labels`, `criterion`, `optimizer`,
+    the context manager `no_grad` and, on a GPU, `wait` and `free` are the library's."""
 
-    sgd = {"lr": 0.01, "momentum": 0.9}
+    def wait(self):
+        """Return when everything that Python has queued is done: on a CPU, at once."""
 
-    def ready(self, row, after_imports_mb):
-        """Choose mode and step by the row; returns what the parent wants to know at the start."""
+    def free(self):
+        """Give the memory of arrays that are no more back to the device."""
+
+    def ready(self, row):
+        """Choose mode and step by the row; returns the number of parameters."""
         self.model.train(row["train"])
         self.step = self.train if row["train"] else self.infer
-        return {
-            "parameters": sum(p.numel() for p in self.model.parameters()),
-            "after_imports_mb": after_imports_mb,
-        }
+        return sum(p.numel() for p in self.model.parameters())
+
+    def release(self):
+        self.model = self.optimizer = self.x = self.labels = None
+        self.free()
 
     def train(self):
         self.optimizer.zero_grad()
@@ -52,39 +60,34 @@ class Network:
         with self.no_grad():
             self.model(self.x)
 
-    def steps(self, count):
-        return timed(self.step, count)
-
-
-class QueuedNetwork(Network):
-    """A network on a GPU: what Python asks for joins a queue. `wait` returns when all is done."""
-
-    sgd = {**Network.sgd, "nesterov": True}
-
-    def steps(self, count):
-        """The seconds of each of `count` steps, every one of them waited for."""
-        return timed(lambda: self._many(1), count)
-
-    def blocks(self, count, size):
-        """The seconds of a step in each of `count` blocks of `size` steps. Only at the end of a
-        block is the GPU waited for, as in a training loop."""
+    def many(self, count):
+        for _ in range(count):
+            self.step()
         self.wait()
-        return [seconds / size for seconds in timed(lambda: self._many(size), count)]
 
-    def launches(self, count):
-        """The seconds that each of `count` steps takes to be queued while the queue is empty: the
-        time that Python needs, and below which no step can come."""
+    def steps(self, count, size=1):
+        """The seconds of a step in each of `count` blocks of `size` steps. A GPU is waited for at
+        the end of each block only, as in a training loop."""
+        self.wait()
+        return [seconds / size for seconds in timed(lambda: self.many(size), count)]
+
+    def launch_ms(self, count=15):
+        """The median ms that a step takes to be queued while the queue is empty: the time that
+        Python needs, and below which no step can come."""
         seconds = []
         for _ in range(count):
             self.wait()
             seconds += timed(self.step, 1)
-        self.wait()
-        return seconds
+        return 1000 * statistics.median(seconds)
 
-    def _many(self, count):
-        for _ in range(count):
-            self.step()
-        self.wait()
+    def facts(self):
+        """What to write down of this process when it has been timed."""
+        return {"peak_mb": peak_memory()}
+
+    def tasks(self):
+        """What a parent can ask for."""
+        names = ("start", "steps", "facts")
+        return {name: getattr(self, name) for name in names}
 
 
 def timed(step, count):
@@ -97,18 +100,15 @@ def timed(step, count):
     return seconds
 
 
-def memory():
-    """Resident memory of this process in MB (10**6 bytes): now and at its peak, None if unknown.
+def peak_memory():
+    """The peak of this process's resident memory in MB (10**6 bytes), None if unknown.
 
-    Linux's own figures come first: its ru_maxrss starts from what the parent had.
+    Linux's own figure comes first: its ru_maxrss starts from what the parent had.
     """
     try:
         with open("/proc/self/status", encoding="utf-8") as file:
             fields = dict(line.split(":", 1) for line in file)
-        now, peak = (int(fields[name].split()[0]) * 1024 for name in ("VmRSS", "VmHWM"))
+        return int(fields["VmHWM"].split()[0]) * 1024 / 1e6
     except (OSError, KeyError):
-        if resource is None:
-            return {"now_mb": None, "peak_mb": None}
         unit = 1 if sys.platform == "darwin" else 1024
-        now, peak = None, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    return {"now_mb": now and now / 1e6, "peak_mb": peak / 1e6}
+        return resource and resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6

@@ -1,5 +1,5 @@
 """What every test runs under: one thread a library, the same random numbers each time, and a
-device: tests of whatever computes run on the CPU and on the GPU."""
+device: tests of whatever computes run on the CPU, there by the definitions too, and on the GPU."""
 
 import contextlib
 import os
@@ -18,6 +18,7 @@ from device import strict  # noqa: E402
 import tinynet as tn  # noqa: E402
 from tinynet import backend  # noqa: E402
 from tinynet.autograd import creation  # noqa: E402
+from tinynet.autograd.mode import mode  # noqa: E402
 
 HAS_GPU = tn.cuda_available()
 COMPUTE = (  # how the names of the files begin whose tests run on each device
@@ -43,33 +44,35 @@ def rng():
 
 def pytest_generate_tests(metafunc):
     if metafunc.definition.path.name.startswith(COMPUTE):
-        metafunc.parametrize("device", ["cpu", "cuda"], indirect=True)
+        metafunc.parametrize("device", ["cpu", "plain", "cuda"], indirect=True)
 
 
 def pytest_collection_modifyitems(items):
-    """Tests marked `cpu_only` are not there for the GPU."""
+    """Tests marked `cpu_only` are there for the CPU, `fast_only` wherever fast things run."""
 
-    items[:] = [
-        item
-        for item in items
-        if item.get_closest_marker("cpu_only") is None
-        or not hasattr(item, "callspec")
-        or item.callspec.params.get("device") != "cuda"
-    ]
+    def is_there(item):
+        device = item.callspec.params.get("device", "cpu") if hasattr(item, "callspec") else "cpu"
+        if item.get_closest_marker("cpu_only") and device != "cpu":
+            return False
+        return not (item.get_closest_marker("fast_only") and (mode.plain or device == "plain"))
+
+    items[:] = filter(is_there, items)
 
 
 @pytest.fixture(autouse=True)
 def device(request):
-    """Where a test computes. On "cuda" the tensors that it makes of its own data start on the GPU,
-    and so do layers; without a GPU, `device/strict.py` stands in for CuPy."""
+    """Where a test computes. "plain" is the CPU by the definitions alone (as with TINYNET_PLAIN=1
+    everything is). On "cuda" the tensors that a test makes of its own data start on the GPU, and so
+    do layers; without a GPU, `device/strict.py` stands in for CuPy."""
     device = getattr(request, "param", "cpu")
-    if device == "cpu":
-        yield device
-        return
-    gpu = contextlib.nullcontext() if HAS_GPU else strict.in_place_of_cupy()
-    with gpu, pytest.MonkeyPatch.context() as patch:
-        _start_on_the_gpu(patch)
-        yield device
+    if device == "cuda":
+        gpu = contextlib.nullcontext() if HAS_GPU else strict.in_place_of_cupy()
+        with gpu, pytest.MonkeyPatch.context() as patch:
+            _start_on_the_gpu(patch)
+            yield device
+    else:
+        with tn.plain() if device == "plain" else contextlib.nullcontext():
+            yield "cpu"
 
 
 def _start_on_the_gpu(patch):

@@ -76,11 +76,11 @@ def test_only_what_backward_needs_is_saved():
 @pytest.mark.parametrize(
     ("a", "b", "message"),
     [
-        ((2, 3), (2, 3), r"MatMul: the last axis of \(2, 3\) must be as long as the second-last"),
+        ((2, 3), (2, 3), r"@: the last axis of \(2, 3\) must be as long as the second-last"),
         ((3,), (4,), r"the only axis of \(4,\)"),
         ((2, 3), (4, 5, 6), r"second-last axis of \(4, 5, 6\)"),
-        ((), (3,), r"MatMul: both sides need at least one axis, got shapes \(\) and \(3,\)"),
-        ((3, 2, 3), (4, 3, 2), r"MatMul: leading axes \(3,\) and \(4,\) do not broadcast"),
+        ((), (3,), r"@: both sides need at least one axis, got shapes \(\) and \(3,\)"),
+        ((3, 2, 3), (4, 3, 2), r"@: shapes \(3,\) and \(4,\) do not broadcast"),
     ],
 )
 def test_shapes_that_do_not_fit(a, b, message):
@@ -89,7 +89,7 @@ def test_shapes_that_do_not_fit(a, b, message):
 
 
 def test_a_number_is_refused():
-    with pytest.raises(ValueError, match="MatMul: both sides need at least one axis"):
+    with pytest.raises(ValueError, match="@: both sides need at least one axis"):
         tn.zeros(3) @ 2
-    with pytest.raises(TypeError, match="matmul: expected a Tensor or a number, got str"):
+    with pytest.raises(TypeError, match="matmul: expected a Tensor, an array or a number, got str"):
         tn.zeros(3).matmul("x")

@@ -158,7 +158,7 @@ def test_data_can_be_assigned():
     assert x.is_leaf
     x.data -= 1
     assert x.tolist() == [4, 5]
-    with pytest.raises(TypeError, match="data must be set to a Tensor, got list"):
+    with pytest.raises(TypeError, match="data: must be set to a Tensor, got list"):
         x.data = [1.0, 2.0]
     with pytest.raises(ValueError, match="must be floating, got int64"):
         x.data = tn.tensor([1, 2])
@@ -178,7 +178,7 @@ def test_grad_can_be_assigned_if_it_fits():
     x.grad = tn.tensor([1.0, 1.0])
     (x * 2).sum().backward()
     assert x.grad.tolist() == [3, 3]
-    with pytest.raises(TypeError, match="grad must be a Tensor or None, got ndarray"):
+    with pytest.raises(TypeError, match="grad: must be a Tensor or None, got ndarray"):
         x.grad = np.ones(2)
     with pytest.raises(ValueError, match=r"shape and dtype \(2,\) float32, got \(3,\) float32"):
         x.grad = tn.ones(3)

@@ -12,23 +12,16 @@ from helpers import assert_same
 
 import mobilenet
 import tinynet as tn
-from benchmarks import machine, overhead, picture, profile, report, results, stats, torch_worker
+from benchmarks import chart, loop, profile, report, results, torch_worker, turns
+from benchmarks.results import BenchmarkError
 from benchmarks.rows import ROWS, Row
 from benchmarks.tinynet_worker import Network
-from benchmarks.turns import (
-    CHANNELS_LAST,
-    DEFAULT,
-    OURS,
-    BenchmarkError,
-    Effort,
-    measure,
-)
-from tinynet.autograd import Function
+from benchmarks.turns import CHANNELS_LAST, DEFAULT, OURS, Effort, measure
+from tinynet.autograd import Function, observe
 
 ROOT = Path(__file__).resolve().parent.parent
 TINY = Row("T", "paper", 0.05, 32, 4, 10, True, 1.3, 2.5, True)
-SHORT = Effort(rounds=2, turn_seconds=0, warm_up_steps=1, profile_steps=1, product_size=64)
-NAMES = {"T": TINY.what}
+SHORT = Effort(rounds=2, turn_seconds=0, warm_up_seconds=0, profile_steps=1)
 
 
 # statistics
@@ -36,7 +29,7 @@ NAMES = {"T": TINY.what}
 
 def test_statistics_of_made_up_times():
     rounds = [[0.010, 0.020], [0.030, 0.040, 0.050]]
-    found = stats.describe(rounds)
+    found = results.describe(rounds)
     assert found["steps"] == 5 and found["seconds"] == rounds
     assert found["median_ms"] == pytest.approx(30)
     assert found["quartiles_ms"] == pytest.approx([20, 40])
@@ -45,7 +38,7 @@ def test_statistics_of_made_up_times():
 def test_ratio_is_theirs_over_ours_and_its_spread_that_of_the_rounds():
     ours = [[1.0], [2.0], [1.0], [1.0], [1.0]]
     theirs = [[2.0], [2.0], [3.0], [4.0], [5.0]]
-    found = stats.ratio(theirs, ours)
+    found = results.ratio(theirs, ours)
     assert found["ratio"] == 3
     assert found["quartiles"] == [2, 4]  # of 2, 1, 3, 4, 5
 
@@ -67,6 +60,7 @@ def test_the_table_of_rows_is_the_one_of_the_targets():
     assert list(ROWS) == list("ABCDEF") and all(row.name == name for name, row in ROWS.items())
     assert [name for name, row in ROWS.items() if row.memory_target] == ["A", "C", "D"]
     assert [name for name, row in ROWS.items() if not row.train] == ["E", "F"]
+    assert ["BatchNorm folded" in row.what for row in ROWS.values()] == [False] * 4 + [True] * 2
 
 
 def test_a_network_that_the_twin_cannot_build_is_refused():
@@ -101,6 +95,13 @@ def test_all_rows_have_twins_of_their_size():
 # a row, measured with next to no effort
 
 
+@pytest.fixture(scope="module", autouse=True)
+def small_products():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(turns, "PRODUCT_SIZE", 64)
+        yield
+
+
 @pytest.fixture(scope="module")
 def beside_torch():
     return measure(TINY, SHORT, threads=1)
@@ -131,22 +132,22 @@ def test_a_row_is_measured_beside_torch(beside_torch):
 def test_without_torch_a_row_has_no_ratio(alone):
     assert list(alone["times"]) == [OURS] and alone["ratio_best"] is None
     assert report.missed(alone) is None
-    assert "- / 1.3" in report.table({"T": alone}, NAMES)
+    assert "- / 1.3" in report.table({"T": alone})
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process's own peak")
 def test_the_peak_is_the_worker_s_own(alone):
-    times = alone["times"][OURS]
-    assert 5 < times["after_imports_mb"] <= times["peak_mb"] < 400
+    assert 5 < alone["times"][OURS]["peak_mb"] < 400
 
 
 def test_results_are_written_read_and_drawn(beside_torch, alone, tmp_path):
-    path, facts = tmp_path / "r.json", machine.facts()
-    new = {"rows": {"T": beside_torch, "I": alone}, "loop": None, "import": None}
-    results.save(path, results.merge(results.load(path, facts), new))
+    path, facts = tmp_path / "r.json", results.machine()
+    assert results.load(path, facts)["rows"] == {}
+    new = {**results.load(path, facts), "rows": {"I": alone, "T": beside_torch}}
+    results.save(path, new)
     found = results.load(path, facts)
-    assert found["rows"] == {"I": alone, "T": beside_torch}
-    picture.draw(found, NAMES, tmp_path / "r.png")
+    assert found == new
+    chart.draw(found, tmp_path / "r.png")
     assert (tmp_path / "r.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -157,33 +158,18 @@ def test_the_table_says_what_was_met_and_where_the_time_goes(beside_torch):
     for name, peak in ((OURS, 101.0), (DEFAULT, 300.0), (CHANNELS_LAST, 100.0)):
         record["times"][name]["peak_mb"] = peak
     assert report.missed(record) == ["default", "memory"]
-    text = report.table({"T": record}, NAMES)
+    text = report.table({"T": record})
     assert "1.31 / 1.3 (1.20-1.40)  " in text and "2.49 / 2.5 (2.40-2.60)  " in text
     assert "101/300/100" in text and "not default, memory" in text
     assert "by op: " in text and "DepthwiseConv2d backward" in text
     record["ratio_default"]["ratio"], record["times"][OURS]["peak_mb"] = 2.5, 99.0
     assert report.missed(record) == []
-    assert report.table({"T": record}, NAMES).splitlines()[2].endswith("yes")
+    assert report.table({"T": record}).splitlines()[2].endswith("yes")
 
 
 # files of results
 
 FACTS = {"processor": "P", "numpy": "2"}
-
-
-def test_rows_join_a_file_and_replace_only_themselves():
-    old = {
-        "format": 1,
-        "machine": FACTS,
-        "rows": {"C": 1, "A": 2},
-        "loop": {"share": 1},
-        "import": None,
-    }
-    new = {"rows": {"A": 3, "B": 4}, "loop": None, "import": {"import_s": 5}}
-    merged = results.merge(old, new)
-    assert list(merged["rows"].items()) == [("A", 3), ("B", 4), ("C", 1)]
-    assert merged["loop"] == {"share": 1} and merged["import"] == {"import_s": 5}
-    assert old["rows"] == {"C": 1, "A": 2}
 
 
 def test_figures_of_another_machine_are_not_mixed(tmp_path):
@@ -210,11 +196,8 @@ def tiny_network():
 
 
 def test_the_profile_sees_every_op_and_leaves_no_trace(tiny_network):
-    forwards = {cls: cls.forward for cls in profile._ops()}
-    taken = tiny_network.profile(1)
-    assert {cls: cls.forward for cls in profile._ops()} == forwards
-    assert Function.forward.__name__ == "forward"
-    entries = taken["entries"]
+    entries = tiny_network.profile(1)["entries"]
+    assert not any(module._hooks for module in tiny_network.model.modules())
     assert all(entry["layer"] for entry in entries if entry["direction"] != "optimizer")
     depthwise = [entry for entry in entries if entry["op"] == "DepthwiseConv2d"]
     assert [entry["direction"] for entry in depthwise] == ["forward"] * 13 + ["backward"] * 13
@@ -222,6 +205,16 @@ def test_the_profile_sees_every_op_and_leaves_no_trace(tiny_network):
     assert depthwise[0]["shape"] == "4x2x16x16"
     assert [entry["op"] for entry in entries if entry["layer"].startswith("loss")]
     assert entries[-1]["op"] == "SGD"
+    network = tiny_network
+    with observe(lambda *_: None):  # BatchNorm and its activation are two ops then
+        loss = network.criterion(network.model(network.x), network.labels)
+    assert len(entries) == 2 * len(list(tn.backprop(loss))) + 1  # of which none is seen any more
+
+
+def test_the_profile_calls_an_op_by_its_name_whoever_serves_it(tiny_network, monkeypatch):
+    monkeypatch.setattr(Function, "name", "by another name")
+    entries = tiny_network.profile(1)["entries"]
+    assert {entry["op"] for entry in entries[:-1]} == {"by another name"}
 
 
 def test_the_flops_of_the_profile_are_those_of_the_row(tiny_network):
@@ -247,19 +240,17 @@ def test_the_profile_of_inference_has_forwards_only():
 # the training loop
 
 
-def test_the_loop_is_taken_apart(tiny_network, capsys):
-    found = tiny_network.loop(blocks=2, block=3, pictures=40)
+def test_the_loop_is_timed_beside_bare_steps(tiny_network, capsys):
+    found = tiny_network.loop(blocks=2, block=3, images=40)
     assert found["batches"] == 10
-    assert len(found["steps"]["loop"]) == len(found["steps"]["bare"]) == 4
-    assert all(set(step) == set(overhead.PARTS) for step in found["steps"]["loop"])
-    assert 0 < found["share"] < 1
+    assert list(found["seconds"]) == ["wait", "step", "bare"]
+    assert all(len(seconds) == 4 for seconds in found["seconds"].values())
+    assert 0 < found["wait_ms"] < found["step_ms"] and found["start_ms"] > 0
 
 
-def test_the_share_of_the_loop_counts_the_first_wait_once_an_epoch():
-    step = {"wait": 1.0, "tensors": 0.5, "step": 8.0, "metrics": 0.5}
-    found = overhead.summarize([step, step], [8.0, 8.0], start=10.0, batches=10)
-    assert found["share"] == pytest.approx((10 + 20) / (10 + 100))
+def test_the_first_wait_of_an_epoch_is_shared_by_its_steps():
+    found = loop.summarize([1.0, 1.0], [10.0, 10.0], [8.0, 8.0], start=10.0, batches=10)
     assert found["slow_down"] == pytest.approx(11 / 8 - 1)
-    assert "missed" in report.loop_text(found)
-    quick = {"wait": 0.0, "tensors": 0.0, "step": 8.0, "metrics": 0.1}
-    assert "met" in report.loop_text(overhead.summarize([quick], [8.0], start=1.0, batches=100))
+    assert "+37.5%; target 5%: missed" in report.loop_text(found)
+    quick = loop.summarize([0.0], [8.1], [8.0], start=1.0, batches=100)
+    assert "+1.4%; target 5%: met" in report.loop_text(quick)

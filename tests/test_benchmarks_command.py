@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +11,9 @@ import pytest
 from test_benchmarks import TINY
 
 from benchmarks.__main__ import main, parse_options
+from benchmarks.results import BenchmarkError
 from benchmarks.rows import ROWS
-from benchmarks.turns import BenchmarkError, Worker, contestants
+from benchmarks.turns import Worker, cpu_workers
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -50,7 +52,7 @@ def test_what_is_measured_without_naming_it():
 @pytest.mark.parametrize("arguments", [("T",), ("T", "--quick")])
 def test_without_torch_the_command_says_what_to_do(monkeypatch, arguments):
     monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(SystemExit, match=r'pip install "tinynet\[test\]".*--ours-only'):
+    with pytest.raises(SystemExit, match=r'pip install -e "\.\[test\]".*--ours-only'):
         run(*arguments)
 
 
@@ -64,12 +66,51 @@ def test_a_worker_that_dies_gives_its_reason():
     row = dataclasses.replace(TINY, batch=-1)
     with (
         pytest.raises(BenchmarkError, match="tinynet_worker died: ValueError: negative dimensions"),
-        contestants(row, 1, ours_only=True),
+        cpu_workers(row, 1, ours_only=True),
     ):
         pass
 
 
 def test_no_worker_is_left_behind():
     with pytest.raises(KeyboardInterrupt), Worker("benchmarks.tinynet_worker") as worker:
+        worker.start()
+        process = worker.process
         raise KeyboardInterrupt
-    assert worker.process.returncode is not None
+    assert process.returncode is not None and worker.process is None
+
+
+@pytest.mark.parametrize(
+    ("limit", "do", "said"),
+    [(60, "nothing", "KeyError: 'nothing'"), (0.05, "products", "no answer")],
+)
+def test_a_worker_that_fails_or_does_not_answer_is_replaced(limit, do, said):
+    with Worker("benchmarks.tinynet_worker", limit=limit) as worker:
+        with pytest.raises(BenchmarkError, match=said):
+            worker.ask(do)
+        assert worker.process is None
+        worker.limit = 60
+        assert len(worker.ask("products", size=2, count=1)) == 1
+
+
+def test_rows_join_a_file_and_replace_only_themselves(tmp_path):
+    run("import", "--quick", "--out", str(tmp_path))
+    (file,) = tmp_path.glob("cpu-*.json")
+    before = json.loads(file.read_text())
+    file.write_text(json.dumps({**before, "rows": {"Z": {"best": None}, "A": {"best": None}}}))
+    run("T", "--quick", "--rounds", "1", "--ours-only", "--out", str(tmp_path))
+    after = json.loads(file.read_text())
+    assert list(after["rows"]) == ["A", "T", "Z"] and after["rows"]["Z"] == {"best": None}
+    assert after["import"] == before["import"] and after["import"]["import_s"] > 0
+
+
+def test_the_time_of_the_import_is_told(capsys):
+    run("import", "--quick")
+    assert re.search(
+        r"import tinynet: \d\.\d{3} s; target 0.25 s: (met|missed)", capsys.readouterr().out
+    )
+
+
+def test_a_profile_of_what_is_no_row_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        run("--profile", "loop")
+    assert "--profile: expected one of T" in capsys.readouterr().err

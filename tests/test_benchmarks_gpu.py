@@ -10,15 +10,14 @@ import sys
 import pytest
 from device.fake_device import TINY, FakeDevice, stand_in  # noqa: F401
 
-import benchmarks.gpu as gpu
 import tinynet as tn
-from benchmarks import gpu_checks, gpu_crew, gpu_report, gpu_steps, gpu_train
-from benchmarks.gpu_torch import by_kernel
-from benchmarks.gpu_worker import Network
+from benchmarks import gpu, gpu_checks, gpu_kernels, report
+from benchmarks.results import ROOT, BenchmarkError
 from benchmarks.rows import GPU_ROWS
-from benchmarks.turns import CHANNELS_LAST, DEFAULT, OURS, ROOT, BenchmarkError, Effort
+from benchmarks.torch_worker import by_kernel
+from benchmarks.turns import CHANNELS_LAST, DEFAULT, OURS, Effort
 
-SHORT = Effort(rounds=2, turn_seconds=0, warm_up_steps=1, profile_steps=1)
+SHORT = Effort(rounds=2, turn_seconds=0, warm_up_seconds=0, profile_steps=1)
 
 
 # without a GPU
@@ -43,64 +42,100 @@ def test_without_a_gpu_it_is_one_sentence(tmp_path):
 
 
 class Scripted:
-    """Members of the crew that answer as told, in place of processes."""
+    """A worker that answers as told, in place of a process. asked: (name, task, arguments)."""
 
-    def __init__(self, seconds, reserved):
-        self.seconds, self.reserved, self.asked = seconds, reserved, []
+    process = None
 
-    def call(self, *names):
+    def __init__(self, name, asked, answers):
+        self.name, self.asked, self.answers = name, asked, answers
+
+    def send(self, do, **arguments):
+        self.asked.append((self.name, do, arguments))
+        self.reply = self.answers(do, **arguments)
+
+    def answer(self):
+        return self.reply
+
+    def ask(self, do, **arguments):
+        self.send(do, **arguments)
+        return self.answer()
+
+    def stop(self):
         pass
 
-    def member(self, name):
-        return gpu_crew.Member(self, name)
 
-    def ask(self, name, do, /, **arguments):
-        self.asked.append((name, do))
-        return answers(self.seconds[name], self.reserved[name], **arguments)[do]
+def answers(seconds, reserved):
+    """What a worker says whose steps take so many seconds."""
 
+    def answer(do, count=1, **_):
+        return {
+            "start": 5,
+            "steps": [1.0] + [seconds] * (count - 1) if count > 1 else [seconds],
+            "facts": {"reserved_mb": reserved, "launch_ms": 500 * seconds},
+            "profile": [{"name": "gemm", "calls": 27.0, "us": 1500.0}],
+        }[do]
 
-def answers(seconds, reserved, count=1, **_):
-    """What a member says whose steps take so many seconds."""
-    return {
-        "start": {"parameters": 5, "cuda": "12.9", "cudnn": 91000},
-        "steps": [seconds],
-        "blocks": [1.0] + [seconds] * (count - 1),
-        "launches": [seconds / 2],
-        "memory": {"reserved_mb": reserved, "used_mb": 1.0},
-        "release": None,
-        "profile": [{"name": "gemm", "calls": 27.0, "us": 1500.0}],
-    }
+    return answer
 
 
 def test_a_row_of_steps():
-    crew = Scripted(
-        {gpu_crew.OURS_TF32: 0.02, DEFAULT: 0.05, CHANNELS_LAST: 0.03},
-        {gpu_crew.OURS_TF32: 11.0, DEFAULT: 12.0, CHANNELS_LAST: 10.0},
-    )
-    record = gpu_steps.measure(TINY, True, crew, SHORT)
-    assert record["best"] == CHANNELS_LAST
-    assert record["ratio"]["ratio"] == pytest.approx(1.5)  # the cold first block does not count
-    assert record["met"] == {"ratio": True, "reserved": False, "used": True}
-    assert record["times"][OURS]["images_per_second"] == pytest.approx(4 / 0.02)
+    seconds = {OURS: 0.02, DEFAULT: 0.05, CHANNELS_LAST: 0.03}
+    reserved = {OURS: 11.0, DEFAULT: 12.0, CHANNELS_LAST: 10.0}
+    asked = []
+    workers = {
+        name: Scripted(name, asked, answers(seconds[name], reserved[name])) for name in seconds
+    }
+    record = gpu.measure(TINY, True, workers, SHORT)
+    assert record["best"] == CHANNELS_LAST and record["tf32"]
+    # the cold first block does not count
+    assert record["ratio_best"]["ratio"] == pytest.approx(1.5)
+    assert report.missed(record) == ["memory"]
     assert record["times"][OURS]["launch_ms"] == pytest.approx(10)
-    order = [name for name, do in crew.asked if do == "blocks"]
-    names = [gpu_crew.OURS_TF32, DEFAULT, CHANNELS_LAST]
-    assert order == [*names, *names[1:], names[0]]
+    names = [OURS, DEFAULT, CHANNELS_LAST]
+    order = [name for name, do, _ in asked if do == "steps"]
+    assert order == [*names, *names, *names[1:], names[0]]  # warm-up, then two rounds
+    starts = {name: arguments for name, do, arguments in asked if do == "start"}
+    assert all(one["tf32"] and one["device"] == "cuda" for one in starts.values())
+    assert "memory_format" not in starts[OURS]
+    assert [starts[name]["memory_format"] for name in names[1:]] == ["default", "channels_last"]
     json.dumps(record, allow_nan=False)
-    text = gpu_report.step_text({"rows": {"H, TF32": record}})
-    assert "1.50 (1.50-1.50)" in text and "not reserved" in text and "11/10" in text
+    text = report.step_text({"rows": {"H, TF32": record}})
+    assert "1.50 (1.50-1.50)" in text and "not memory" in text and "11/10" in text
+    assert " 200 " in text  # images/s: 4 in 0.02 s
+
+
+def test_both_sides_are_profiled_by_pytorch():
+    asked = []
+    workers = {DEFAULT: Scripted(DEFAULT, asked, answers(0.02, 1.0))}
+    found = gpu.profile(TINY, True, CHANNELS_LAST, workers, 2)
+    assert list(found) == [OURS, CHANNELS_LAST]
+    assert found[OURS]["gpu_ms"] == 1.5 and found[OURS]["launches"] == 27
+    (_, _, ours), (_, _, theirs) = asked
+    assert ours["ours"] and ours["tf32"] and "memory_format" not in ours
+    assert not theirs["ours"] and theirs["memory_format"] == "channels_last"
+
+
+def test_networks_that_differ_in_size_are_refused():
+    workers = {
+        name: Scripted(name, [], lambda do, size=size, **_: size)
+        for size, name in enumerate((OURS, DEFAULT, CHANNELS_LAST))
+    }
+    with pytest.raises(BenchmarkError, match="not the same size"):
+        gpu.measure(TINY, False, workers, SHORT)
 
 
 @pytest.mark.usefixtures("stand_in")
 def test_our_steps_on_the_device():
-    network = Network(FakeDevice())
-    network.start(TINY.message())
+    network = gpu_kernels.Network(FakeDevice())
+    assert network.start(TINY.message()) > 0
     assert {p.device for p in network.model.parameters()} == {"cuda"}
     before = network.model.classifier.weight.to("cpu").numpy().copy()
-    assert len(network.steps(1)) == 1
-    assert len(network.blocks(count=2, size=1)) == 2 and len(network.launches(1)) == 1
+    assert len(network.steps(count=2, size=1)) == 2
     assert (network.model.classifier.weight.to("cpu").numpy() != before).any()
-    assert network.memory(1) == {"reserved_mb": 3.0, "used_mb": 2.0}
+    facts = network.facts(1)
+    assert facts["reserved_mb"] == 3.0 and facts["launch_ms"] > 0
+    network.release()
+    assert network.model is None
 
 
 def test_kernels_of_a_profile_are_summed():
@@ -118,70 +153,88 @@ def test_the_rows_are_those_of_the_targets():
     assert all(row.target_best == 1 and row.train for row in GPU_ROWS.values())
 
 
-# the crew
-
-
-@pytest.mark.parametrize(("limit", "said"), [(60, "needs CuPy"), (0.05, "no answer within")])
 @pytest.mark.skipif(tn.cuda_available(), reason="there is a GPU")
-def test_who_fails_or_falls_silent_is_dismissed(limit, said):
-    with gpu_crew.Crew(limit) as crew:
-        with pytest.raises(BenchmarkError, match=said):
-            crew.ask(OURS, "copy_rate")
-        assert not crew.workers
+def test_the_workers_of_the_gpu_are_there():
+    for module in {worker.module for worker in gpu.team().values()}:
+        assert (ROOT / (module.replace(".", "/") + ".py")).exists()
+    worker = gpu.team()[OURS]
+    with pytest.raises(BenchmarkError, match="needs CuPy"):
+        worker.ask("copy_rate")
+    assert worker.process is None
 
 
 # training
 
 
 def test_epochs_end_in_time():
-    assert gpu_train.epochs_in(100, 5, 9) == 10  # 95 % of 95 s
-    assert gpu_train.epochs_in(10, 20, 5) == 1
+    assert gpu.epochs_in(100, 5, 9) == 10  # 95 % of 95 s
+    assert gpu.epochs_in(10, 20, 5) == 1
+
+
+SMALL = ["--dataset", "shapes", "--per-class", "2", "--val-per-class", "1", "--width", "0.05"]
+SMALL += ["--network", "paper", "--batch-size", "50", "--device", "cpu"]
 
 
 def test_a_training_ends_with_the_schedule(tmp_path):
-    quick = ["--dataset", "shapes", "--per-class", "2", "--val-per-class", "1"]
-    quick += ["--width", "0.05", "--network", "paper", "--batch-size", "50", "--device", "cpu"]
-    found = gpu_train.train(0, quick, tmp_path)
+    found = gpu.trained(0, SMALL, tmp_path)
     assert len(found["epochs"]) == 1 and 0 <= found["test_accuracy"] <= 1
     assert (tmp_path / "checkpoint.npz").exists() and not (tmp_path / "trial").exists()
-    part = {"data": "shapes", "tf32": False, **json.loads(json.dumps(found))}
-    assert "1 epochs in" in gpu_report.train_text(part)
+    text = report.train_text(json.loads(json.dumps(found)))
+    assert "1 epochs in" in text and "--dataset shapes" in text
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ((), "--width 1 --batch-size 512 --dataset shapes --per-class 500"),
+        (("--", "--data-dir", "d"), "--width 1 --batch-size 512 --data-dir d"),
+    ],
+)
+def test_options_of_the_training_are_passed_on(command, monkeypatch, given, expected):
+    asked = []
+    monkeypatch.setattr(gpu, "trained", lambda *arguments: asked.append(arguments) or {})
+    status, _ = command("--only", "train", "--minutes", "7", *given)
+    ((seconds, arguments, out),) = asked
+    assert status == 0 and seconds == 420 and out.name == "r"
+    assert " ".join(arguments) == f"{expected} --device cuda --tf32 --overwrite"
+
+
+def test_a_training_that_fails_or_takes_too_long_is_told(tmp_path):
+    with pytest.raises(BenchmarkError, match="ended with status 2"):
+        gpu.run_script(["--epochs", "x"], 60)
+    with pytest.raises(BenchmarkError, match="ended with status -9.*stopped after 0 s"):
+        gpu.run_script([*SMALL, "--out", tmp_path], 0.05)
 
 
 # the command
 
 
-class FakeCrew(gpu_crew.Crew):
-    """Its members are functions in this process."""
-
-    def call(self, *names):
-        pass
-
-    def ask(self, name, do, /, **arguments):
-        if do in self.broken:
-            error = BenchmarkError(f"the process of {name} died: CUDA_ERROR_ILLEGAL_ADDRESS")
-            error.said = ["Traceback", "CUDA_ERROR_ILLEGAL_ADDRESS"]
-            raise error
-        return {
-            "check": [gpu_checks.result("output 0", self.error, 1e-4)],
-            "record": [
-                {"kernel": "k", "on": "2x3", "calls": 4, "bytes": 20_000_000, "small": False}
-            ],
-            "copy_rate": 2e9,
-            "kernel": [0.04, 0.05],
-            **answers(0.02 if name.startswith(OURS) else 0.05, 1.0, **arguments),
-        }[do]
-
-
 @pytest.fixture
 def command(monkeypatch, tmp_path, stand_in):  # noqa: F811
-    """Runs the command with members that answer `error` and are `broken` where told."""
+    """Runs the command with workers that answer `error` and are `broken` where told."""
 
     def run(*arguments, error=1e-6, broken=()):
+        def answer(name):
+            usual = answers(0.02 if name.startswith(OURS) else 0.05, 1.0)
+            entry = {"kernel": "k", "on": "2x3", "calls": 4, "bytes": 20_000_000, "small": False}
+            special = {
+                "check": [gpu_checks.result("output 0", error, 1e-4)],
+                "record": [entry],
+                "copy_rate": 2e9,
+                "kernel": [0.04, 0.05],
+            }
+
+            def reply(do, **arguments):
+                if do in broken:
+                    said = ["Traceback", "CUDA_ERROR_ILLEGAL_ADDRESS"]
+                    raise BenchmarkError(f"the process of {name} died: {said[1]}", said)
+                return special[do] if do in special else usual(do, **arguments)
+
+            return reply
+
         monkeypatch.setattr(gpu, "Device", FakeDevice)
-        monkeypatch.setattr(gpu, "Crew", FakeCrew)
-        monkeypatch.setattr(FakeCrew, "error", error, raising=False)
-        monkeypatch.setattr(FakeCrew, "broken", broken, raising=False)
+        team = {name: Scripted(name, [], answer(name)) for name in gpu.MODULES}
+        monkeypatch.setattr(gpu, "team", lambda: team)
         status = 0
         try:
             gpu.main(["--out", str(tmp_path / "new" / "r.json"), *arguments])
@@ -199,13 +252,15 @@ def test_what_was_found_is_written_and_told(command, capsys):
     assert len(found["parts"]["check"]["results"]) == len(gpu_checks.CHECKS)
     assert found["parts"]["kernels"]["rows"]["H"]["entries"][0]["us"] == pytest.approx(45_000)
     printed = capsys.readouterr().out
-    assert "stand-in, compute capability 9.0" in printed
+    assert "device stand-in, CuPy 14, no torch" in printed
     assert f"{len(gpu_checks.CHECKS)} of {len(gpu_checks.CHECKS)} results passed" in printed
-    assert "under target" in printed and "22%" in printed  # 20 MB in 45 ms, beside 2 GB/s
+    assert (
+        "under the target of 70%" in printed and "22%" in printed
+    )  # 20 MB in 45 ms, beside 2 GB/s
 
 
 def test_steps_and_profiles_of_all_rows(command, capsys, monkeypatch):
-    monkeypatch.setattr(gpu_steps, "QUICK", SHORT)
+    monkeypatch.setattr(gpu, "QUICK", SHORT)
     status, found = command("--only", "step", "--quick")
     assert status == 0
     rows = [f"{name}, {mode}" for name in GPU_ROWS for mode in ("float32", "TF32")]
@@ -217,7 +272,7 @@ def test_steps_and_profiles_of_all_rows(command, capsys, monkeypatch):
 
 
 def test_a_profile_that_fails_costs_nothing_else(command, capsys, monkeypatch):
-    monkeypatch.setattr(gpu_steps, "QUICK", SHORT)
+    monkeypatch.setattr(gpu, "QUICK", SHORT)
     status, found = command("--only", "step", "--quick", broken=("profile",))
     assert status == 1 and len(found["parts"]["step"]["rows"]) == 6
     assert "2.50 (2.50-2.50)" in capsys.readouterr().out

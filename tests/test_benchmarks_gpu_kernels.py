@@ -6,12 +6,12 @@ from device.fake_device import TINY, FakeDevice, stand_in  # noqa: F401
 
 import tinynet as tn
 from benchmarks import gpu, gpu_checks, gpu_kernels
-from benchmarks.gpu_worker import tasks
-from tinynet.ops import batchnorm, conv, depthwise_shifted
+from benchmarks.gpu_kernels import tasks
+from tinynet.fast.cuda import batchnorm, conv, depthwise
 from tinynet.ops.window import Window
 from tinynet.optim import SGD, Adam
 
-pytestmark = pytest.mark.usefixtures("stand_in")
+pytestmark = [pytest.mark.usefixtures("stand_in"), pytest.mark.fast_only]
 
 
 def on_gpu(*shape, dtype=np.float32):
@@ -32,8 +32,8 @@ def test_an_error_is_relative_to_the_norm():
 
 
 CHEAP = [
-    *("depthwise 7x9, stride 2", "BatchNorm, ReLU6, few values", "cross-entropy, weighted"),
-    *("convolution in groups", "maximum pooling", "SGD", "Adam", "pictures"),
+    *("depthwise 7x9, stride 2", "BatchNorm, few values", "cross-entropy, weighted"),
+    *("convolution in groups", "maximum pooling", "SGD", "Adam", "images"),
 ]
 
 
@@ -47,23 +47,21 @@ def test_checks_pass(name, dtype):
 def test_the_whole_network_passes_and_repeats():
     small = {"width": 0.05, "batch": 4}
     assert all(one["passed"] for one in gpu_checks.network("float64", 0, **small))
-    assert all(one["passed"] for one in gpu_checks.smooth_network("float32", 0, **small))
+    assert all(one["passed"] for one in gpu_checks.network("float32", 0, smooth=True, **small))
     (one,) = gpu_checks.repeated("float32", 0, steps=2, **small)
     assert one["passed"] and one["error"] == 0
 
 
 def test_a_wrong_gradient_is_found(monkeypatch):
-    right = depthwise_shifted.weight_gradient
-    monkeypatch.setattr(
-        depthwise_shifted, "weight_gradient", lambda *arguments: right(*arguments) * 1.001
-    )
+    right = depthwise.weight_gradient
+    monkeypatch.setattr(depthwise, "weight_gradient", lambda *arguments: right(*arguments) * 1.001)
     results = gpu_checks.run("depthwise 7x9, stride 2", "float32")
     assert [one["passed"] for one in results] == [True, True, False, True]
     assert results[2]["error"] == pytest.approx(1e-3, rel=1e-2)
 
 
 def test_a_value_that_is_never_written_is_found(monkeypatch):
-    monkeypatch.setattr(depthwise_shifted, "INPUT_GRADIENT", lambda *_, **__: None)
+    monkeypatch.setattr(depthwise, "INPUT_GRADIENT", lambda *_, **__: None)
     results = gpu_checks.run("depthwise 7x9, stride 2", "float64")
     assert [one["error"] is None for one in results] == [False, True, False, False]
     assert not results[1]["passed"]
@@ -82,15 +80,8 @@ def test_runs_that_differ_are_found(monkeypatch):
 # kernels
 
 
-def launches(run):
-    found = {}
-    with gpu_kernels.written_down(found):
-        run()
-    return list(found.values())
-
-
 def bytes_of(run):
-    return {e.kernel.name: e.facts()["bytes"] for e in launches(run)}
+    return {e.kernel.name: e.facts()["bytes"] for e in gpu_kernels.recorded(run)}
 
 
 def test_bytes_of_kernels_by_hand():
@@ -98,24 +89,26 @@ def test_bytes_of_kernels_by_hand():
     x, gy = on_gpu(C, H, H, N), on_gpu(C, 4, 4, N)
     weight, same = on_gpu(C, 3, 3), Window((3, 3), (2, 2), ((1, 1), (1, 1)))
     large, small, filters = 4 * C * 64 * N, 4 * C * 16 * N, 4 * C * 9
-    assert bytes_of(lambda: depthwise_shifted.forward(x, weight, same, gy)) == {
+    assert bytes_of(lambda: depthwise.fill(gy, depthwise.FORWARD, x, weight, x, gy, same)) == {
         "depthwise_forward": large + small + filters
     }
-    assert bytes_of(lambda: depthwise_shifted.input_gradient(gy, weight, same, x)) == {
+    kernel = depthwise.INPUT_GRADIENT
+    assert bytes_of(lambda: depthwise.fill(x, kernel, gy, weight, x, gy, same)) == {
         "depthwise_input_gradient": large + small + filters
     }
-    found = bytes_of(lambda: depthwise_shifted.weight_gradient(gy, x, same))
+    found = bytes_of(lambda: depthwise.weight_gradient(gy, x, same))
     assert found["depthwise_weight_gradient"] >= large + small + filters
     columns = 4 * 9 * C * 16 * N
-    assert bytes_of(lambda: conv.im2col(x, same, (4, 4))) == {"im2col": large + columns}
+    assert bytes_of(lambda: conv.Conv2d.im2col(x, same)) == {"im2col": large + columns}
 
 
 def test_an_output_over_an_input_counts_as_read_and_written():
     C, M = 3, 4 * 4 * 2
     x, channel = on_gpu(C, 4, 4, 2), on_gpu(C)
     parts = on_gpu(C, 1, 2)
-    arrays = x, x, channel, channel, channel, channel, parts, x, channel, channel
-    moved = gpu_kernels.bytes_moved(batchnorm.GRADIENT, arrays, {})
+    arrays = x, x, channel, channel, channel, parts, x, channel, channel
+    entry = gpu_kernels.Entry(batchnorm.GRADIENT, (1,), arrays, (), {})
+    moved = gpu_kernels.bytes_moved(entry)
     read, written = 4 * (C * M + C + C * 2), 4 * (C * M + C)
     assert moved == read + written
 
@@ -132,7 +125,7 @@ def test_bytes_of_the_optimisers():
 
 
 def test_a_step_is_written_down_and_each_kernel_measured(monkeypatch):
-    monkeypatch.setattr(gpu_kernels, "PICTURES", 8)
+    monkeypatch.setattr(gpu_kernels, "IMAGES", 8)
     gpu_kernels._images.cache_clear()
     launch = gpu_kernels.Kernel.__call__
     ask = tasks(FakeDevice())
@@ -157,23 +150,23 @@ def test_a_step_is_written_down_and_each_kernel_measured(monkeypatch):
 def test_a_copy_of_the_arrays_leaves_the_step_s_arrays_alone():
     weight, same = on_gpu(2, 3, 3), Window((3, 3), (1, 1), ((1, 1), (1, 1)))
     x, y = on_gpu(2, 4, 4, 3), on_gpu(2, 4, 4, 3)
-    (entry,) = launches(lambda: depthwise_shifted.forward(x, weight, same, y))
+    (entry,) = gpu_kernels.recorded(
+        lambda: depthwise.fill(y, depthwise.FORWARD, x, weight, x, y, same)
+    )
     y[...] = 7
-    recorded = gpu_kernels.Recorded(FakeDevice())
-    recorded.entries = [entry]
-    recorded.measure(0, times=1)
-    assert gpu_kernels.copies(entry) == gpu_kernels.MOST_COPIES
-    assert (tn.Tensor.constant(y).to("cpu").numpy() == 7).all()
+    assert len(entry.seconds(FakeDevice(), times=1)) == 1
+    assert len(entry.sets()) == gpu_kernels.MOST_COPIES
+    assert (tn.Tensor(y).to("cpu").numpy() == 7).all()
 
 
 def test_rates_and_their_sums():
     facts = {"kernel": "k", "on": "", "calls": 2, "bytes": 30_000_000, "small": False}
-    one = gpu_kernels.rated(facts, [9e-6, 10e-6, 12e-6], 6e12)
+    one = gpu.rated(facts, [9e-6, 10e-6, 12e-6], 6e12)
     assert one["us"] == pytest.approx(10) and one["gb_per_s"] == pytest.approx(3000)
     assert one["share"] == pytest.approx(0.5)
-    other = gpu_kernels.rated({**facts, "calls": 1, "bytes": 60_000_000}, [60e-6], 6e12)
-    small = gpu_kernels.rated({**facts, "kernel": "s", "small": True}, [1e-6], 6e12)
-    total = gpu_kernels.by_kernel([small, one, other], 6e12)
+    other = gpu.rated({**facts, "calls": 1, "bytes": 60_000_000}, [60e-6], 6e12)
+    small = gpu.rated({**facts, "kernel": "s", "small": True}, [1e-6], 6e12)
+    total = gpu.by_kernel([small, one, other], 6e12)
     assert list(total) == ["k", "s"]
     assert total["k"]["us"] == pytest.approx(80)
     assert total["k"]["share"] == pytest.approx(120e6 / 80e-6 / 6e12)

@@ -206,11 +206,26 @@ def test_a_phone_shows_it_without_scrolling_sideways(file, open_page, scheme):  
     assert (background == "rgb(255, 255, 255)") == (scheme == "light")
 
 
-def test_a_title_is_only_text(tmp_path, open_page):  # noqa: F811
-    title = "</script><b>&amp; /*SCRIPT*/"
+@pytest.mark.parametrize("title", ["</script><b>&amp;", "{{script}}", "{{style}} {{networks}}"])
+def test_a_title_is_only_text(tmp_path, open_page, title):  # noqa: F811
     save_cost_page(tmp_path / "cost.html", {title: of("paper", 10, 32, 1.0)})
     page = open_page(tmp_path / "cost.html")
     assert page.locator("#network option").all_inner_texts() == [title]
+
+
+def test_a_module_name_is_only_text(tmp_path, open_page):  # noqa: F811
+    name = "<img src='x' onerror=\"alert(1)\">&amp;{{script}}"
+    model = nn.Sequential()
+    model.add_module(name, nn.Conv2d(3, 4, 3, padding=1, bias=False))
+    model.add_module("pool", nn.AdaptiveAvgPool2d(1))
+    model.add_module("flat", nn.Flatten())
+    model.add_module("classifier", nn.Linear(4, 10))
+    save_cost_page(tmp_path / "cost.html", {"x": summary(model, (3, 32, 32))})
+    page = open_page(tmp_path / "cost.html")
+    rows = page.locator("#layers tr[data-layer]")
+    assert rows.first.locator("th").inner_text().strip() == name
+    assert rows.first.get_attribute("data-layer") == name
+    assert page.locator("img").count() == 0
 
 
 def test_networks_that_the_page_cannot_count_are_refused(tmp_path):

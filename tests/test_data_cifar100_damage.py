@@ -35,7 +35,7 @@ DAMAGE = {
     "coarse label": (changed("train", 3, 0, 20), "wrong labels"),
     "one label too many": (
         changed("train", 0, 1, (RECORDS["train"][0, 1] + 1) % 100),
-        "2 pictures of each fine class",
+        "2 images of each fine class",
     ),
     "shifted": (np.roll(RECORDS["train"].ravel(), 1).tobytes(), "wrong labels"),
 }

@@ -18,7 +18,7 @@ def make_set(counts, size=4, seed=0):
 def test_length_and_repr():
     data = make_set([3, 4])
     assert len(data) == 7
-    assert repr(data) == "ImageSet(7 pictures 3x4x4, 2 classes)"
+    assert repr(data) == "ImageSet(7 images 3x4x4, 2 classes)"
     with pytest.raises(AttributeError):
         data.labels = data.labels[:2]
 
@@ -79,7 +79,7 @@ def test_channel_stats_needs_little_memory():
 
 
 def test_channel_stats_of_nothing():
-    with pytest.raises(DataError, match="no picture"):
+    with pytest.raises(DataError, match="no image"):
         make_set([0]).channel_stats()
 
 

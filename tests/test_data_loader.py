@@ -183,8 +183,8 @@ def test_no_thread_is_left(how):
         ({"seed": -1}, "seed must be a whole number from 0 on: -1"),
         ({"mean": [0.5]}, "mean and std must be three numbers each"),
         ({"std": [0.2, 0.2, 0]}, "std above 0"),
-        ({"batch_size": 11, "drop_last": True}, "10 pictures make no batch of 11"),
-        ({"image_set": make_set(0)}, "0 pictures make no batch"),
+        ({"batch_size": 11, "drop_last": True}, "10 images make no batch of 11"),
+        ({"image_set": make_set(0)}, "0 images make no batch"),
     ],
 )
 def test_bad_arguments_are_refused(changes, message):

@@ -1,5 +1,6 @@
 """The doctor: what it finds, and that it notices what does not compute."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from tinynet import backend, doctor, threads
+from tinynet import backend, doctor
+from tinynet.fast import registry
 from tinynet.ops.conv import Conv2d
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -39,7 +41,7 @@ def test_without_a_gpu_it_says_what_to_install(monkeypatch):
     backend.cupy.cache_clear()
     monkeypatch.setitem(sys.modules, "cupy", None)  # import cupy raises ImportError
     try:
-        assert 'pip install "tinynet[cuda12]"' in dict(doctor.facts())["GPU"]
+        assert 'pip install -e ".[cuda12]"' in dict(doctor.facts())["GPU"]
     finally:
         backend.cupy.cache_clear()
 
@@ -65,11 +67,29 @@ def test_a_missing_nvrtc_is_one_sentence(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("count", "expected"), [(None, "not the OpenBLAS"), (1, "1 thread ("), (6, "6 threads")]
+    ("count", "expected"),
+    [
+        (None, "number of threads unknown (it is not the OpenBLAS"),
+        (1, "1 thread"),
+        (6, "6 threads"),
+    ],
 )
 def test_threads(monkeypatch, count, expected):
-    monkeypatch.setattr(threads, "blas_threads", lambda: count)
-    assert expected in dict(doctor.facts())["BLAS"]
+    monkeypatch.setattr(doctor, "blas_threads", lambda: count)
+    name, found = dict(doctor.facts())["BLAS"].split(", ", 1)
+    assert name == doctor.blas_name() and found.startswith(expected)
+
+
+def test_the_threads_are_those_that_openblas_was_given():
+    if doctor.blas_threads() is None:
+        pytest.skip("NumPy has another BLAS than its own wheel's")
+    command = [sys.executable, "-c", "from tinynet import doctor; print(doctor.blas_threads())"]
+    for count in ("1", "2"):
+        environment = {**os.environ, "OPENBLAS_NUM_THREADS": count}
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+        # OpenBLAS takes no more threads than there are cores
+        assert done.stdout.strip() in {"1", count}, done.stderr
+        assert done.stdout.strip() == count or os.cpu_count() == 1
 
 
 def test_a_wrong_gradient_is_noticed(monkeypatch, capsys):
@@ -80,6 +100,7 @@ def test_a_wrong_gradient_is_noticed(monkeypatch, capsys):
         return (None if gx is None else gx * (1 if gy.dtype == "f8" else 1.1)), *rest
 
     monkeypatch.setattr(Conv2d, "backward", wrong)
+    monkeypatch.setattr(registry, "CPU", {})
     assert not doctor.report_check("cpu")
     assert "FAILED (at most 0.01 was expected)" in capsys.readouterr().out
 
@@ -92,7 +113,7 @@ def test_a_device_that_breaks_does_not_end_the_report(monkeypatch, capsys):
 
     monkeypatch.setattr(backend, "cuda_available", lambda: True)
     monkeypatch.setattr(doctor, "worst_error", worst_error)
-    with pytest.raises(SystemExit, match="doctor: cuda does not work"):
+    with pytest.raises(SystemExit, match="doctor: cuda failed"):
         doctor.main([])
     printed = capsys.readouterr().out
     assert "error 1.0e-07, works" in printed

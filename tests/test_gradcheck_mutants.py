@@ -5,13 +5,13 @@ import pytest
 from test_gradcheck import Square, normal, wrong
 
 import tinynet as tn
-from tinynet.autograd.arithmetic import Multiply
-from tinynet.autograd.matmul import MatMul
 from tinynet.backend import array_module
 from tinynet.gradcheck import MAX_ELEMENTS, gradcheck
 from tinynet.ops.activation import ReLU6
 from tinynet.ops.batchnorm import BatchNorm
 from tinynet.ops.depthwise import DepthwiseConv2d
+from tinynet.ops.elementwise import Multiply
+from tinynet.ops.matmul import MatMul
 from tinynet.ops.window import Window
 
 

@@ -1,13 +1,20 @@
 """The kernels with blocks of the size that a GPU gets, on maps that need several blocks: against
-the same ops in NumPy. (The tests of the ops themselves run on the device too, in small blocks.)"""
+the definitions in NumPy. (The tests of the ops themselves run on the device too, in small blocks.)
+"""
+
+import contextlib
 
 import numpy as np
 import pytest
 from device import strict
 
 import tinynet as tn
-from tinynet import kernel, nn, optim
+from tinynet import nn, optim
+from tinynet.data.images import Images
+from tinynet.fast.cuda import depthwise, kernel
 from tinynet.nn import functional as F
+
+pytestmark = pytest.mark.fast_only
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +28,13 @@ def gpu():
 
 
 def results(device, dtype, compute, *arrays):
-    """The result of `compute` and the gradients of all floating inputs, as NumPy arrays."""
+    """The result of `compute` and the gradients of all floating inputs, as NumPy arrays; on the
+    CPU by the definitions."""
+    with tn.plain() if device == "cpu" else contextlib.nullcontext():
+        return _results(device, dtype, compute, *arrays)
+
+
+def _results(device, dtype, compute, *arrays):
     tensors = [tn.Tensor(np.copy(a, order="K")).to(device).detach() for a in arrays]
     for tensor in tensors:
         tensor.requires_grad = tensor.dtype.kind == "f"
@@ -39,7 +52,7 @@ def check(dtype, compute, *arrays):
         np.testing.assert_allclose(a, b, **loose)
 
 
-def pictures(rng, N, C, H, W):
+def images(rng, N, C, H, W):
     return np.ascontiguousarray(rng.standard_normal((C, H, W, N))).transpose(3, 0, 1, 2)
 
 
@@ -51,7 +64,7 @@ BOTH = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("size", [(4, 4), (7, 10), (33, 9)])
 def test_depthwise(rng, dtype, N, stride, size):
-    x, weight = pictures(rng, N, 5, *size), rng.standard_normal((5, 1, 3, 3))
+    x, weight = images(rng, N, 5, *size), rng.standard_normal((5, 1, 3, 3))
     check(dtype, lambda x, w: F.conv2d(x, w, None, stride, 1, groups=5), x, weight)
 
 
@@ -69,18 +82,17 @@ def test_a_batch_whose_memory_begins_between_packs(rng):
 
 
 @BOTH
-@pytest.mark.parametrize("activation", [None, "relu", "relu6"])
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("mean", [0, 1000])
-def test_batchnorm(rng, dtype, activation, training, mean):
-    x = pictures(rng, 40, 2, 17, 9) * 3
+def test_batchnorm(rng, dtype, training, mean):
+    x = images(rng, 40, 2, 17, 9) * 3
     weight, bias = rng.uniform(1, 2, 2), rng.uniform(2, 4, 2)
 
     def compute(x, weight, bias):
         statistics = [tn.ones(2, dtype=dtype).to(x.device) for _ in range(2)]
         # a mean of its own in the engine's layout, for it must not be lost in the sums
         moved = x + mean
-        y = F.batch_norm(moved, *statistics, weight, bias, training, 0.1, 1e-5, activation)
+        y = F.batch_norm(moved, *statistics, weight, bias, training, 0.1, 1e-5)
         return y + statistics[0].sum() * 1e-3 + statistics[1].sum() * 1e-3
 
     if mean and not training:
@@ -110,7 +122,7 @@ def test_cross_entropy(rng, dtype, classes, smoothing):
 
 @BOTH
 def test_the_first_layer(rng, dtype):
-    x, weight = pictures(rng, 6, 3, 16, 15), rng.standard_normal((4, 3, 3, 3))
+    x, weight = images(rng, 6, 3, 16, 15), rng.standard_normal((4, 3, 3, 3))
     check(dtype, lambda x, w: F.conv2d(x, w, None, 2, 1), x, weight)
 
 
@@ -163,7 +175,7 @@ def check_optimizer(rng, dtype, kind, **options):
 
 
 def test_two_runs_agree_bit_for_bit(rng):
-    x = pictures(rng, 8, 3, 12, 12).astype(np.float32)
+    x = images(rng, 8, 3, 12, 12).astype(np.float32)
     labels = rng.integers(0, 10, 8)
 
     def train():
@@ -251,26 +263,199 @@ def test_buffers_of_another_dtype_than_the_parameter(rng, kind):
     np.testing.assert_allclose(*found, rtol=1e-5, atol=1e-6)
 
 
-def test_kernels_are_what_ran(monkeypatch, rng):
-    """Each op that has kernels launches them, and what they do not suit goes without."""
-    launched = []
+@BOTH
+@pytest.mark.parametrize("function", [F.relu, F.relu6])
+@pytest.mark.parametrize("shape", [(700,), (7, 3, 5, 11), (1, 1, 1, 1), (3, 0)])
+def test_relu(rng, dtype, function, shape):
+    x = 4 * rng.standard_normal(shape) + 2
+    x.flat[:4] = np.array([0, 6, np.inf, -np.inf])[: x.size]
+    x = x.transpose(1, 2, 3, 0).copy().transpose(3, 0, 1, 2) if x.ndim == 4 else x
+    check(dtype, function, x)
+
+
+@pytest.mark.parametrize("function", [F.relu, F.relu6])
+def test_relu_of_what_is_not_a_number(function):
+    x = tn.tensor([np.nan, -1.0, 3.0, 9.0, -np.inf, np.inf, 0.0]).to("cuda").detach()
+    y = function(x.requires_grad_())
+    y.backward(tn.tensor([np.nan, np.nan, 2.0, 1.0, np.inf, 1.0, np.nan]).to("cuda"))
+    limit = (9, np.inf) if function is F.relu else (6, 6)
+    assert np.array_equal(y.numpy(), [np.nan, 0, 3, limit[0], 0, limit[1], 0], equal_nan=True)
+    passes = function is F.relu
+    assert x.grad.tolist() == [0, 0, 2, passes, 0, passes, 0]
+
+
+def test_relu_backward_of_another_memory_order(rng):
+    x, gy = images(rng, 3, 4, 5, 6), rng.standard_normal((3, 4, 5, 6))
+    found = []
+    for device in ("cpu", "cuda"):
+        t = tn.Tensor(np.copy(x, order="K")).to(device).detach().requires_grad_()
+        F.relu(t).backward(tn.Tensor(gy).to(device))
+        found.append(t.grad.numpy())
+    assert np.array_equal(*found)
+
+
+@BOTH
+def test_several_filters_per_channel(rng, dtype):
+    x, weight, bias = images(rng, 5, 3, 6, 7), rng.standard_normal((6, 1, 3, 2)), np.arange(6.0)
+    check(dtype, lambda x, w, b: F.conv2d(x, w, b, (2, 1), 1, groups=3), x, weight, bias)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("where", [(0, 0), (5, 6), (-1, -1), (-1, 2), (3, -1)])
+@pytest.mark.parametrize("what", ["x", "weight", "gy"])
+def test_infinity_and_nan_stay_in_their_windows(rng, what, where, stride):
+    x, weight = images(rng, 4, 2, 9, 10), rng.standard_normal((2, 1, 3, 3))
+    gy = rng.standard_normal((4, 2, 9, 10))[:, :, ::stride, ::stride].copy()
+    spoilt = {"x": x[1, 1], "weight": weight[1, 0], "gy": gy[1, 1]}[what]
+    spoilt[where[0] % len(spoilt), where[1] % spoilt.shape[1]] = np.inf
+    found = []
+    for device in ("cpu", "cuda"):
+        with tn.plain() if device == "cpu" else contextlib.nullcontext():
+            tensors = [tn.Tensor(np.copy(a, order="K")).to(device).detach() for a in (x, weight)]
+            y = F.conv2d(*[t.requires_grad_() for t in tensors], None, stride, 1, groups=2)
+            y.backward(tn.Tensor(gy).to(device))
+            found.append([y.numpy(), *(t.grad.numpy() for t in tensors)])
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9)
+
+
+@BOTH
+@pytest.mark.parametrize("groups", [1, 2])
+def test_convolution(rng, dtype, groups):
+    x, weight = images(rng, 3, 4, 9, 8), rng.standard_normal((6, 4 // groups, 3, 2))
+    check(dtype, lambda x, w, b: F.conv2d(x, w, b, (1, 2), 2, 2, groups), x, weight, np.ones(6))
+
+
+@BOTH
+def test_a_layout_of_the_users_own(rng, dtype):
+    """NCHW memory is brought into order first; so is a gradient."""
+    x, weight = rng.standard_normal((4, 3, 6, 5)), rng.standard_normal((3, 1, 3, 3))
+
+    def compute(x, w, b):
+        y = F.conv2d(x, w, None, 1, 1, groups=3)
+        return F.relu(F.batch_norm(y, None, None, b, b, True))
+
+    check(dtype, compute, x, weight, np.ones(3))
+
+
+def test_the_layout_stays(rng):
+    """Every layer's result lies in memory as (C, H, W, N), for the next one need not copy it."""
+    x = tn.Tensor(images(rng, 4, 3, 8, 8)).to("cuda")
+    layers = [
+        nn.Conv2d(3, 8, 3, padding=1),
+        nn.BatchNorm2d(8),
+        nn.ReLU6(),
+        nn.Conv2d(8, 8, 3, padding=1, groups=8),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.Conv2d(8, 5, 1),
+        nn.AdaptiveAvgPool2d(1),
+    ]
+    for layer in layers:
+        x = layer.double().to("cuda")(x)
+        assert x.array.transpose(1, 2, 3, 0).flags.c_contiguous, layer
+
+
+def test_an_index_that_repeats(rng):
+    """In one order, and with the gradient laid out otherwise than the input."""
+    rows, columns = rng.integers(0, 4, (2, 200))
+
+    def compute(x):
+        index = [tn.Tensor(a).to(x.device) for a in (rows, columns)]
+        return x[index[0], 1:, index[1]].permute(1, 0, 2)
+
+    check(np.float32, compute, rng.standard_normal((4, 3, 4, 5)))
+    x = rng.standard_normal((4, 3, 4, 5)).astype(np.float32)
+    first, second = (results("cuda", np.float32, compute, x) for _ in range(2))
+    assert np.array_equal(first[1], second[1])
+
+
+def test_a_batch_cut_from_bytes(rng):
+    bytes_ = rng.integers(0, 256, (7, 3, 6, 5), np.uint8)
+    scale, offset = rng.standard_normal((2, 3)).astype(np.float32)
+    moves = rng.integers(-8, 9, 300), rng.integers(-3, 4, 300), rng.integers(0, 2, 300)
+    picked = rng.integers(0, 7, 300)
+    for arguments in [(picked, moves), (picked,)]:
+        with tn.plain():
+            expected = Images(bytes_, scale, offset, "cpu")(*arguments)
+        found = Images(bytes_, scale, offset, "cuda")(*arguments)
+        assert found.transpose(1, 2, 3, 0).flags.c_contiguous
+        found = tn.Tensor(found).numpy()
+        assert found.dtype == expected.dtype == np.float32
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-4)
+
+
+def test_the_definitions_run_on_the_device(rng):
+    """What kernels do not suit, or plain mode, goes without them."""
+
+    def compute(x, w, depthwise, ones):
+        y = F.conv2d(x, w, None, 2, 1)
+        y = F.relu6(F.batch_norm(y, None, None, ones, ones, True))
+        y = F.relu(F.conv2d(y, depthwise, None, 1, 1, groups=4))
+        y = F.adaptive_avg_pool2d(y, 1).flatten(1)
+        index = tn.Tensor(np.array([2, 1, 1])).to(y.device)
+        labels = tn.Tensor(np.array([0, 3, 1])).to(y.device)
+        return F.cross_entropy(y[index], labels, reduction="none", label_smoothing=0.1)
+
+    arrays = images(rng, 3, 3, 8, 8), rng.standard_normal((4, 3, 3, 3))
+    arrays += rng.standard_normal((4, 1, 3, 3)), np.ones(4)
+    with tn.plain():
+        by_definition = results("cuda", "f8", compute, *arrays)
+    for a, b in zip(by_definition, results("cpu", "f8", compute, *arrays), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9)
+
+
+@pytest.fixture
+def launched(monkeypatch):
+    """The names of the kernels that were launched."""
+    names = []
     call = kernel.Kernel.__call__
 
     def watched(self, *arguments, **options):
-        launched.append(self.name)
+        names.append(self.name)
         return call(self, *arguments, **options)
 
     monkeypatch.setattr(kernel.Kernel, "__call__", watched)
-    x, weight = pictures(rng, 4, 2, 6, 6), rng.standard_normal((2, 1, 3, 3))
-    results("cuda", "f8", lambda x, w: F.conv2d(x, w, None, 1, 1, groups=2), x, weight)
+    return names
+
+
+def test_kernels_are_what_ran(launched, monkeypatch, rng):
+    """Each op that has kernels launches them, and what they do not suit goes without."""
+    x, weight = images(rng, 4, 2, 6, 6), rng.standard_normal((2, 1, 3, 3))
+
+    def compute(x, weight):
+        return F.conv2d(x, weight, None, 1, 1, groups=2)
+
+    results("cuda", "f8", compute, x, weight)
     assert set(launched) >= {
         "depthwise_forward",
         "depthwise_input_gradient",
         "depthwise_weight_gradient",
     }
     launched.clear()
-    half = [a.astype(np.float16) for a in (x, weight)]
-    results("cuda", "f2", lambda x, w: F.conv2d(x, w, None, 1, 1, groups=2), *half)
+    results("cpu", "f8", compute, x, weight)
     assert launched == []
-    results("cpu", "f8", lambda x, w: F.conv2d(x, w, None, 1, 1, groups=2), x, weight)
+    with tn.plain():
+        results("cuda", "f8", compute, x, weight)
     assert launched == []
+    for module in (kernel, depthwise):
+        monkeypatch.setattr(module, "MOST_VALUES", x.size)
+    check(np.float64, compute, x, weight)
+    assert launched == []
+
+
+def test_every_op_with_kernels_launches_them(launched, rng):
+    ones = np.ones(4)
+    labels = np.array([0, 3, 1])
+
+    def compute(x, w, ones):
+        y = F.relu(F.batch_norm(F.conv2d(x, w, None, 1, 1), None, None, ones, ones, True))
+        y = F.adaptive_avg_pool2d(y, 1).flatten(1)
+        return F.cross_entropy(y, tn.Tensor(labels).to(y.device), reduction="none")
+
+    results("cuda", "f8", compute, images(rng, 3, 3, 8, 8), rng.standard_normal((4, 3, 3, 3)), ones)
+    assert set(launched) == {
+        "im2col",
+        *(f"batchnorm_{name}" for name in ("statistics", "normalize", "sums", "gradient")),
+        *("relu", "relu_gradient", "cross_entropy", "cross_entropy_gradient"),
+    }

@@ -1,28 +1,23 @@
-"""Every kernel's own source through NVIDIA's compiler, for three generations of GPUs."""
+"""Every kernel file's own source through NVIDIA's compiler, for three generations of GPUs."""
 
 import ctypes
 import functools
 import importlib.util
-import pkgutil
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from device import host_kernel
 from needs import lacking
 
-import tinynet
-from tinynet import kernel
-from tinynet.ops import depthwise_shifted
-from tinynet.ops.batchnorm_sums import VALUES
+from tinynet.fast import cuda
+from tinynet.fast.cuda import depthwise, kernel
 from tinynet.ops.window import Window
-from tinynet.optim.one_launch import PART
 
-for package in ("ops", "optim"):  # where kernels are made
-    for module in pkgutil.iter_modules([f"{tinynet.__path__[0]}/{package}"]):
-        importlib.import_module(f"tinynet.{package}.{module.name}")
-
+ROOT = Path(__file__).resolve().parent.parent
 ARCHITECTURES = ["sm_70", "sm_80", "sm_90"]  # Volta, Ampere, Hopper
 SAME = ((1, 1), (1, 1))
 WINDOWS = [
@@ -30,39 +25,35 @@ WINDOWS = [
     Window((3, 3), (2, 2), SAME),
     Window((5, 2), (1, 3), ((0, 1), (2, 2)), (2, 1)),
 ]
-GEOMETRIES = [
-    {**depthwise_shifted.constants(window), **packing}
-    for window in WINDOWS
-    for packing in (depthwise_shifted.PACKED, depthwise_shifted.SINGLE)
-]
 CONSTANTS = {
-    "depthwise_forward": GEOMETRIES,
-    "depthwise_input_gradient": GEOMETRIES,
-    "depthwise_weight_gradient": GEOMETRIES,
-    "add_parts": [{}],
-    "batchnorm_statistics": [{"VALUES": VALUES}],
-    "batchnorm_normalize": [{"VALUES": VALUES}],
-    "batchnorm_sums": [{"VALUES": VALUES}],
-    "batchnorm_gradient": [{"VALUES": VALUES}],
-    "cross_entropy": [{}],
-    "cross_entropy_gradient": [{}],
-    "im2col": [{}],
-    "cut": [{}],
-    "sgd_step": [{"PART": PART, "ROW": 5}],
-    "adam_step": [{"PART": PART, "ROW": 6}],
+    "adam.cu": [{"PART": cuda.optim.PART, "ROW": 6}],
+    "batchnorm.cu": [{"VALUES": cuda.batchnorm.VALUES}],
+    "conv.cu": [{}],
+    "depthwise.cu": [
+        {**depthwise.constants(window), **packing}
+        for window in WINDOWS
+        for packing in (depthwise.PACKED, depthwise.SINGLE)
+    ],
+    "images.cu": [{}],
+    "loss.cu": [{}],
+    "relu.cu": [{"VALUES": cuda.activation.VALUES}],
+    "sgd.cu": [{"PART": cuda.optim.PART, "ROW": 5}],
 }
 
 
 def test_no_kernel_is_left_out():
-    assert sorted(CONSTANTS) == sorted(kernel.name for kernel in kernel.Kernel.every)
+    """Every .cu file is compiled here, and every kernel in it is launched from Python."""
+    assert sorted(CONSTANTS) == sorted(file.name for file in kernel.HERE.glob("*.cu"))
+    written = {(f, name) for f in CONSTANTS for name in host_kernel.kernels(kernel.source(f))}
+    assert written == {(made.file, made.name) for made in kernel.Kernel.every}
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("real", kernel.REALS.values())
-@pytest.mark.parametrize("made", kernel.Kernel.every, ids=lambda made: made.name)
-def test_compiles(made, real, architecture):
-    for constants in CONSTANTS[made.name]:
-        log = compiled(made.source, kernel.options(real, constants), architecture)
+@pytest.mark.parametrize("file", CONSTANTS)
+def test_compiles(file, real, architecture):
+    for constants in CONSTANTS[file]:
+        log = compiled(kernel.source(file), kernel.options(real, constants), architecture)
         assert log == "", log
 
 
@@ -75,13 +66,35 @@ def test_compiles(made, real, architecture):
     ],
 )
 def test_the_compiler_refuses_what_is_wrong(broken, message):
-    source = depthwise_shifted.ADD_PARTS.source
+    source = kernel.source("loss.cu")
     assert message in compiled(source + broken, kernel.options("float", {}), "sm_80")
 
 
-@pytest.mark.parametrize("made", kernel.Kernel.every, ids=lambda made: made.name)
-def test_the_order_of_sums_is_fixed(made):
-    assert "atomic" not in made.source
+@pytest.mark.parametrize("file", sorted(file.name for file in kernel.HERE.glob("*.cu*")))
+def test_the_order_of_sums_is_fixed(file):
+    assert "atomic" not in kernel.source(file)
+
+
+@pytest.mark.parametrize("file", CONSTANTS)
+def test_a_file_compiles_as_it_lies(file):
+    """As for `nvcc -Dreal=float -DTHREADS=256 ... file.cu`, which looks for headers beside it."""
+    options = *kernel.options("float", CONSTANTS[file][0]), f"-I{kernel.HERE}"
+    assert compiled((kernel.HERE / file).read_text(encoding="utf-8"), options, "sm_90") == ""
+
+
+def test_includes_are_resolved():
+    """A compiler is given one text, with each of the folder's headers once."""
+    source = kernel.source("depthwise.cu")
+    assert "#include" not in source
+    assert source.count("block_sums(real *values)") == source.count("struct __align__") == 1
+
+
+def test_the_files_are_packaged(tmp_path):
+    """What `pip install` copies has the sources that the kernels are read from."""
+    build = [sys.executable, "-c", "import setuptools; setuptools.setup()", "-q", "build_py", "-d"]
+    subprocess.run([*build, str(tmp_path)], cwd=ROOT, check=True, capture_output=True)
+    packaged = {file.name for file in (tmp_path / "tinynet/fast/cuda").glob("*.cu*")}
+    assert packaged == {file.name for file in kernel.HERE.glob("*.cu*")} >= {"loss.cu", "block.cuh"}
 
 
 def compiled(source, options, architecture):

@@ -9,33 +9,37 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-ENGINE = {"backend", "autograd"}
+# autograd is two layers, between which the ops lie: the tape, and the Tensor made of ops
+ENGINE = {"backend", "check", "tape", "tensor"}
 NETWORK = ENGINE | {"ops", "nn", "summary"}
 SEES = {
     "backend": set(),
     "files": set(),
-    "threads": set(),
-    "kernel": {"backend"},
-    "autograd": {"backend", "threads"},
-    "ops": ENGINE | {"kernel"},
+    "tape": {"backend"},
+    "check": {"backend", "tape"},
+    "ops": {"backend", "tape"},
+    "tensor": {"backend", "check", "tape", "ops"},
     "nn": ENGINE | {"ops"},
-    "optim": ENGINE | {"kernel"},
+    "optim": ENGINE,
+    "data": {"backend", "tape"},
+    # whatever it replaces: ops, an optimiser's update, what a Sequential does with its layers
+    "fast": ENGINE | {"ops", "nn", "optim", "data"},
     "gradcheck": ENGINE,
     "stepper": ENGINE | {"files"},
     "lessons": NETWORK | {"tinynet", "mobilenet", "stepper"},
     "training": ENGINE | {"files"},
-    "data": set(),
     "summary": ENGINE | {"ops", "nn"},
-    "doctor": NETWORK | {"tinynet", "threads"},
+    "doctor": NETWORK | {"tinynet"},
     "mobilenet": NETWORK | {"tinynet"},
     "train_*": NETWORK | {"tinynet", "mobilenet", "optim", "data", "training", "gradcheck"},
-    "tinynet": NETWORK | {"optim", "data", "training", "gradcheck", "stepper"},  # its __init__.py
+    # its __init__.py, the only one to name fast: without that folder everything works
+    "tinynet": NETWORK | {"optim", "data", "training", "gradcheck", "stepper", "fast"},
     "benchmarks": NETWORK
-    | {"files", "threads", "tinynet", "mobilenet", "optim", "data", "training", "train_*"}
-    | {"kernel", "doctor"},
+    | {"files", "tinynet", "mobilenet", "optim", "data", "training", "train_*"}
+    | {"fast", "doctor"},
 }
 PACKAGES = {"numpy", "matplotlib", "tqdm", "cupy"}
-TORCH = {"benchmarks/torch_worker.py", "benchmarks/gpu_torch.py"}  # who may import torch
+TORCH = {"benchmarks/torch_worker.py"}  # who may import torch
 
 
 def area(path):
@@ -43,10 +47,19 @@ def area(path):
     if path.parts[:2] == ("tinynet", "stepper") and path.name in ("__main__.py", "lessons.py"):
         return "lessons"
     if path.parts[0] == "tinynet":
-        name = path.parts[1].removesuffix(".py")
-        return "tinynet" if name == "__init__" else name
+        return area_of_module(".".join(path.with_suffix("").parts).removesuffix(".__init__"))
     name = path.parts[0].removesuffix(".py")
     return "train_*" if name.startswith("train_") else name
+
+
+def area_of_module(name):
+    """The layer of a module or of a name in one: 'tape' for tinynet.autograd.tape.Function."""
+    top, *rest = name.split(".")
+    if not rest:
+        return top
+    if rest[0] == "autograd":
+        return "tape" if rest[1:2] in (["tape"], ["mode"]) else "tensor"
+    return rest[0]
 
 
 def sources(root):
@@ -85,7 +98,7 @@ def violations(root):
             yield f"{path}: has no layer; give {here!r} a place in SEES"
             continue
         for line, name, at_top in modules_named(ast.parse(file.read_text()), path):
-            first, *rest = name.split(".")
+            first = name.split(".")[0]
             if first.startswith("train_"):
                 first = "train_*"
             if first == "cupy":
@@ -94,7 +107,8 @@ def violations(root):
                 elif at_top:
                     yield f"{path}:{line}: cupy may be imported inside a function only"
             elif first == "tinynet" or first in ours:
-                there = rest[0] if first == "tinynet" and rest and rest[0] in ours else first
+                there = area_of_module(name) if first == "tinynet" else first
+                there = there if there in ours else first
                 if there != here and there not in SEES[here]:
                     yield f"{path}:{line}: {here} must not import {there} ({name})"
             elif first == "torch" and path.as_posix() in TORCH:
@@ -108,13 +122,33 @@ def test_the_layers_hold():
 
 
 def test_the_files_are_found():
-    areas = {"backend", "autograd", "ops", "nn", "optim", "mobilenet", "train_*", "benchmarks"}
+    areas = {"backend", "check", "tape", "tensor", "ops", "nn", "fast", "optim", "tinynet"}
+    areas |= {"data", "mobilenet", "train_*", "benchmarks"}
     assert areas <= {area(file.relative_to(ROOT)) for file in sources(ROOT)}
 
 
 BAD = {
     "backend imports autograd": ("tinynet/backend.py", "from tinynet.autograd import Tensor"),
-    "autograd imports ops": ("tinynet/autograd/tape.py", "import tinynet.ops.conv"),
+    "the tape imports ops": ("tinynet/autograd/tape.py", "import tinynet.ops.conv"),
+    "the tape imports Tensor": ("tinynet/autograd/tape.py", "from tinynet.autograd import Tensor"),
+    "the mode imports Tensor": ("tinynet/autograd/mode.py", "from . import tensor"),
+    "the checks import Tensor": ("tinynet/check.py", "from tinynet.autograd.tensor import Tensor"),
+    "Tensor imports nn": ("tinynet/autograd/tensor.py", "from tinynet.nn import functional"),
+    "ops import Tensor": ("tinynet/ops/conv.py", "from tinynet.autograd import Tensor"),
+    "ops import the checks": ("tinynet/ops/conv.py", "from tinynet import check"),
+    "ops import fast": ("tinynet/ops/conv.py", "from tinynet.fast.cpu import conv"),
+    "nn imports fast": ("tinynet/nn/conv.py", "import tinynet.fast"),
+    "the tape imports fast": (
+        "tinynet/autograd/tape.py",
+        "def f():\n    from tinynet.fast import registry",
+    ),
+    "fast imports the stepper": ("tinynet/fast/registry.py", "from tinynet import stepper"),
+    "fast imports the network": ("tinynet/fast/cpu/conv.py", "import mobilenet"),
+    "fast imports the whole package": ("tinynet/fast/registry.py", "import tinynet as tn"),
+    "optim imports fast": ("tinynet/optim/sgd.py", "from tinynet.fast.cpu.optim import sgd"),
+    "optim imports ops": ("tinynet/optim/sgd.py", "from tinynet.ops.matmul import MatMul"),
+    "data imports Tensor": ("tinynet/data/loader.py", "from tinynet.autograd import Tensor"),
+    "cupy in fast": ("tinynet/fast/cpu/conv.py", "def f():\n    import cupy"),
     "ops imports nn": ("tinynet/ops/conv.py", "from tinynet import nn"),
     "nn imports optim": ("tinynet/nn/conv.py", "from tinynet.optim import SGD"),
     "nn imports the whole package": ("tinynet/nn/conv.py", "import tinynet as tn"),
@@ -122,7 +156,7 @@ BAD = {
     "optim imports nn": ("tinynet/optim/sgd.py", "from tinynet.nn import Parameter"),
     "gradcheck imports ops": ("tinynet/gradcheck.py", "from tinynet.ops.linear import Linear"),
     "stepper imports nn": ("tinynet/stepper/trace.py", "from tinynet.nn import Module"),
-    "data imports backend": ("tinynet/data/loader.py", "from tinynet.backend import array_module"),
+    "data imports ops": ("tinynet/data/loader.py", "from tinynet.ops.window import Window"),
     "data imports training": ("tinynet/data/loader.py", "from tinynet import training"),
     "training imports optim": ("tinynet/training/history.py", "import tinynet.optim"),
     "autograd imports mobilenet": ("tinynet/autograd/tape.py", "import mobilenet"),
@@ -150,16 +184,23 @@ BAD = {
 def house(tmp_path):
     """A small tree that keeps the rules."""
     files = {
-        "tinynet/__init__.py": "from tinynet import nn, optim\nfrom tinynet.autograd import Tensor",
+        "tinynet/__init__.py": "from tinynet import nn, optim\nfrom tinynet.fast import registry",
         "tinynet/backend.py": "import numpy\ndef cupy():\n    import cupy\n    return cupy",
-        "tinynet/autograd/tape.py": "import sys\nfrom tinynet import backend",
-        "tinynet/autograd/tensor.py": "from tinynet.autograd.tape import Function",
+        "tinynet/check.py": "from tinynet.autograd.tape import Function",
+        "tinynet/autograd/__init__.py": "from tinynet.autograd import mode, tape, tensor",
+        "tinynet/autograd/mode.py": "import threading",
+        "tinynet/autograd/tape.py": "from tinynet import backend\nfrom .mode import mode",
+        "tinynet/autograd/tensor.py": "from tinynet import check\nfrom tinynet.ops import conv",
         "tinynet/ops/conv.py": "from ..autograd import tape\nfrom . import window",
+        "tinynet/fast/cpu/conv.py": "from tinynet.ops.conv import Conv2d",
+        "tinynet/fast/registry.py": "from tinynet.autograd import tape\nimport tinynet.optim",
+        "tinynet/fast/cpu/sequential.py": "from tinynet.nn import BatchNorm2d",
         "tinynet/nn/conv.py": "from tinynet.ops.conv import Conv2d\nfrom tinynet import autograd",
         "tinynet/optim/sgd.py": "from tinynet.autograd import Tensor",
         "tinynet/gradcheck.py": "from .autograd import Tensor",
         "tinynet/stepper/trace.py": "import tinynet.autograd",
-        "tinynet/data/loader.py": "import tqdm\nfrom tinynet.data.shapes import draw",
+        "tinynet/data/loader.py": "import tqdm\nfrom tinynet.data.shapes import draw\n"
+        "from tinynet.autograd.tape import implementation",
         "tinynet/training/history.py": "from tinynet.training import metrics",
         "mobilenet.py": "import tinynet as tn\nimport tinynet.nn as nn",
         "train_cifar100.py": "import mobilenet\nfrom tinynet.data import loader",

@@ -145,7 +145,7 @@ class TestDropout:
     @pytest.mark.parametrize("p", [-0.1, 1.1])
     def test_wrong_p(self, p):
         for call in (lambda: nn.Dropout(p), lambda: F.dropout(tn.ones(2), p)):
-            with pytest.raises(ValueError, match="p must be a probability from 0 to 1"):
+            with pytest.raises(ValueError, match="p must be at least 0 and at most 1"):
                 call()
 
 

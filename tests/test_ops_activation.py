@@ -57,10 +57,13 @@ def test_in_place_changes_the_input_itself(name, library):
 
 
 def test_in_place_on_what_an_op_has_saved():
-    """exp saved its result, which ReLU6 overwrites: torch refuses, here it is simply right."""
-    x = tn.tensor([-1.0, 1.0, 2.0], requires_grad=True)
-    F.relu6(x.exp(), inplace=True).sum().backward()
-    np.testing.assert_allclose(x.grad.numpy(), np.exp([-1, 1, -np.inf]), rtol=1e-6)
+    """exp saved its result, which ReLU6 overwrites: refused, as in torch."""
+    for library, function in ((tn, F.relu6), (torch, torch.nn.functional.relu6)):
+        x = library.tensor([-1.0, 1.0, 2.0], requires_grad=True)
+        y = function(x.exp(), inplace=True).sum()
+        with pytest.raises(RuntimeError, match="Exp"):
+            y.backward()
+        assert x.grad is None
 
 
 LOGITS = {
@@ -112,10 +115,18 @@ def test_softmax_of_other_layouts(rng):
         (
             lambda: F.softmax(tn.zeros(2, 3), 2),
             ValueError,
-            r"dim must be an axis .*\(2, 3\), got 2",
+            "softmax: dim 2 is out of range for a tensor of 2 axes",
         ),
-        (lambda: F.log_softmax(tn.zeros(2, 3), -3), ValueError, "log_softmax: dim must be an axis"),
-        (lambda: F.softmax(tn.zeros(2, 3), 1.0), ValueError, "dim must be an axis"),
+        (
+            lambda: F.log_softmax(tn.zeros(2, 3), -3),
+            ValueError,
+            "log_softmax: dim -3 is out of range",
+        ),
+        (
+            lambda: F.softmax(tn.zeros(2, 3), 1.0),
+            TypeError,
+            "softmax: dim must be an integer, got 1.0",
+        ),
         (lambda: F.softmax(np.zeros(3), 0), TypeError, "input must be a Tensor, got ndarray"),
         (lambda: F.relu(np.zeros(3)), TypeError, "must be a Tensor, got ndarray"),
     ],

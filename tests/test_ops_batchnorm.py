@@ -10,7 +10,8 @@ from helpers import assert_same, channel_major, compare_with_torch
 import tinynet as tn
 import tinynet.nn as nn
 import tinynet.nn.functional as F
-from tinynet.ops import batchnorm, tiles
+from tinynet.autograd.mode import mode
+from tinynet.fast.cpu import batchnorm, tiles
 
 OPTIONS = [
     {},
@@ -68,7 +69,7 @@ def check_layer(rng, options, dtype, training, shape):
         assert_same_state(ours, theirs)
         y.backward(tn.Tensor(gy))
         expected.backward(torch.tensor(gy))
-        # two values a channel: the gradient is a small difference of large numbers
+        # two values per channel: the gradient is a small difference of large numbers
         loose = 1e-7 if dtype == np.float64 else 2e-2 if shape[0] == 2 else 1e-4
         assert_same(xo.grad, xt.grad, "gx", atol=loose)
         for name, parameter in theirs.named_parameters():
@@ -104,9 +105,11 @@ def test_a_mean_far_from_zero(rng, mean):
     layer = nn.BatchNorm2d(4, momentum=1.0, eps=0)
     layer(tn.Tensor(x))
     exact = x.astype(np.float64).var(axis=(0, 2, 3), ddof=1)
-    np.testing.assert_allclose(layer.running_var.numpy(), exact, rtol=5e-3)
+    # the definition's mean is one float32, which near 1e4 is off by up to 5e-4
+    rtol = 2e-2 if mode.plain and mean == -1e4 else 5e-3
+    np.testing.assert_allclose(layer.running_var.numpy(), exact, rtol=rtol)
     y = layer(tn.Tensor(x)).numpy()
-    np.testing.assert_allclose(y.std(axis=(0, 2, 3)), 1, rtol=5e-3)
+    np.testing.assert_allclose(y.std(axis=(0, 2, 3)), 1, rtol=rtol)
 
 
 def test_the_running_variance_is_unbiased():
@@ -144,10 +147,10 @@ def test_statistics_stand_still_once_they_are_no_longer_tracked(rng):
 
 
 @pytest.mark.parametrize("momentum", [0.1, None])
-def test_one_value_a_channel_is_refused_and_nothing_changed(momentum):
+def test_one_value_per_channel_is_refused_and_nothing_changed(momentum):
     layer = nn.BatchNorm2d(3, momentum=momentum)
     before = {name: tensor.numpy().copy() for name, tensor in layer.state_dict().items()}
-    with pytest.raises(ValueError, match="more than one value a channel.* use a larger batch or"):
+    with pytest.raises(ValueError, match="more than one value per channel.* use a larger batch or"):
         layer(tn.ones(1, 3, 1, 1))
     for name, tensor in layer.state_dict().items():
         np.testing.assert_array_equal(tensor.numpy(), before[name])
@@ -193,8 +196,12 @@ def test_reset(rng):
     [
         (lambda: nn.BatchNorm2d(0), ValueError, "num_features must be at least 1, got 0"),
         (lambda: nn.BatchNorm2d(2.5), TypeError, "num_features must be an integer"),
-        (lambda: nn.BatchNorm2d(3, eps=-1), ValueError, "eps must not be negative"),
-        (lambda: nn.BatchNorm2d(3, momentum=2), ValueError, "momentum must be None or from 0 to 1"),
+        (lambda: nn.BatchNorm2d(3, eps=-1), ValueError, "eps must be at least 0, got -1"),
+        (
+            lambda: nn.BatchNorm2d(3, momentum=2),
+            ValueError,
+            "momentum must be at least 0 and at most 1",
+        ),
         (lambda: nn.BatchNorm2d(3)(tn.zeros(2, 3, 4)), ValueError, r"\(N, C, H, W\)"),
         (lambda: nn.BatchNorm2d(3)(tn.zeros(2, 4, 5, 5)), ValueError, r"\(3,\), expected \(4,\)"),
         (lambda: nn.BatchNorm2d(3)(tn.zeros(2, 3, 5, 5).double()), TypeError, "float64 but weight"),
@@ -206,9 +213,10 @@ def test_wrong_arguments(make, error, message):
         make()
 
 
+@pytest.mark.fast_only
+@pytest.mark.cpu_only
 @pytest.mark.parametrize("mean", [0.5, -200])
-@pytest.mark.parametrize("activation", [None, "relu6"])
-def test_rows_in_pieces(rng, monkeypatch, mean, activation):
+def test_rows_in_pieces(rng, monkeypatch, mean):
     """Spans of 50 values, and means near to and far from 0: as in one piece."""
     x = rng.normal(mean, 2, (7, 5, 6, 3)).astype(np.float64)
     gy = tn.Tensor(rng.standard_normal(x.shape))
@@ -218,8 +226,6 @@ def test_rows_in_pieces(rng, monkeypatch, mean, activation):
             batchnorm, "row_tiles", lambda x, _=None, span=span: tiles.row_tiles(x, span)
         )
         layer = nn.BatchNorm2d(5, dtype=np.float64)
-        layer.bias.array[:] = 3  # in the middle of ReLU6
-        layer.activation = activation
         leaf = tn.Tensor(x, requires_grad=True)
         y = layer(leaf)
         y.backward(gy)

@@ -9,6 +9,7 @@ from optim_twins import assert_equal, make_gradient, make_twins, run, set_gradie
 
 from tinynet import optim
 from tinynet.autograd import Tensor
+from tinynet.optim import adam, sgd
 
 
 def grid(**options):
@@ -202,6 +203,86 @@ def test_step_returns_what_the_closure_returns():
     assert optimizer.step() is None
 
 
+@pytest.mark.parametrize("name", ["SGD", "Adam"])
+def test_what_is_changed_is_told(name, monkeypatch):
+    """Ops that saved a parameter then know that it is no longer what they saw."""
+    told = []
+    monkeypatch.setattr(Tensor, "changed", lambda self: told.append(id(self)))
+    ours, theirs = make_twins()
+    optimizer = getattr(optim, name)(ours)
+    set_gradients(ours, theirs, 0, missing=2)
+    optimizer.step()
+    assert told == [id(p) for i, p in enumerate(ours) if i != 2]
+
+
+def test_a_loss_is_no_closure():
+    (p,), _ = make_twins(shapes=[(2,)])
+    with pytest.raises(TypeError, match="SGD.step: closure must be a function .* got Tensor"):
+        optim.SGD([p]).step((p * p).sum())
+
+
+def test_the_definitions_are_plain_functions():
+    x, g, v = (np.array([value], np.float64) for value in (1.0, 0.5, 2.0))
+    sgd.sgd([x], [g], [v], [False], 0.1, 0.9, 0.0, 0.0, nesterov=False, maximize=False)
+    assert (x.item(), v.item()) == (1 - 0.1 * 2.3, 2.3)
+    x, g, m, v = (np.array([value], np.float64) for value in (1.0, 0.5, 0.0, 0.0))
+    adam.adam(
+        [x], [g], [m], [v], [None], [1], 0.1, 0.5, 0.75, 0.5, 0.0, decoupled=False, maximize=False
+    )
+    assert (x.item(), m.item(), v.item()) == (1 - 0.1 * 0.5 / (0.5 + 0.5), 0.25, 0.0625)
+
+
+# Groups and parameters that somebody has changed since
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("SGD", {"lr": "a"}, "SGD: lr must be a number, got str"),
+        ("SGD", {"lr": float("nan")}, "SGD: lr must be finite, got nan"),
+        ("SGD", {"momentum": None}, "SGD: momentum must be a number, got NoneType"),
+        ("AdamW", {"eps": float("inf")}, "AdamW: eps must be finite, got inf"),
+        ("Adam", {"betas": (1.0, 0.9)}, r"Adam: betas\[0\] must be below 1, got 1.0"),
+    ],
+)
+def test_a_group_spoiled_by_hand_is_refused_before_anything_moves(name, change, message):
+    (p,), _ = make_twins(shapes=[(3,)])
+    optimizer = getattr(optim, name)([p])
+    optimizer.param_groups[0].update(change)
+    p.grad, before = Tensor(np.ones(3)), p.numpy().copy()
+    with pytest.raises((TypeError, ValueError), match=message):
+        optimizer.step()
+    np.testing.assert_array_equal(p.numpy(), before)
+    assert not optimizer.state_dict()["state"].get(0)
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam"])
+def test_buffers_of_another_shape_than_the_parameter(name):
+    p = Tensor(np.zeros(3), requires_grad=True)
+    optimizer = getattr(optim, name)([p], lr=0.1)
+    optimizer.param_groups[0]["momentum"] = 0.9
+    for array in (np.zeros(3), np.zeros((2, 3))):
+        p.data = Tensor(array)
+        p.grad = Tensor(np.ones_like(array))
+        if array.ndim == 1:
+            optimizer.step()
+    with pytest.raises(RuntimeError, match=rf"{name}: a parameter of shape \(2, 3\) on .* buffer"):
+        optimizer.step()
+    assert not p.numpy().any()
+
+
+def test_a_parameter_that_moved_to_another_device(device):
+    p = Tensor(np.zeros(3), requires_grad=True)
+    optimizer = optim.SGD([p], lr=0.1, momentum=0.9)
+    p.grad = Tensor(np.ones(3))
+    optimizer.step()
+    if device == "cpu":
+        return
+    p.array, p.grad.array = p.numpy().copy(), p.grad.numpy().copy()
+    with pytest.raises(RuntimeError, match="on cpu has a buffer 'momentum_buffer' .* on cuda"):
+        optimizer.step()
+
+
 # Wrong arguments
 
 P = Tensor(np.zeros(2), requires_grad=True)
@@ -209,6 +290,8 @@ Q = Tensor(np.zeros(2), requires_grad=True)
 
 WRONG = [
     ("SGD", P, {}, TypeError, "single Tensor"),
+    ("SGD", {"params": [P]}, {}, TypeError, "single dict; put it in a list"),
+    ("SGD", {P, Q}, {}, TypeError, "params must be ordered, got a set"),
     ("SGD", 3, {}, TypeError, "iterable"),
     ("SGD", [], {}, ValueError, "empty"),
     ("SGD", iter(()), {}, ValueError, "empty"),
@@ -218,6 +301,7 @@ WRONG = [
     ("SGD", [{"parameters": [P]}], {}, TypeError, "key 'params'.*parameters"),
     ("SGD", [{"params": {P, Q}}], {}, TypeError, "ordered"),
     ("SGD", [{"params": 3}], {}, TypeError, "int"),
+    ("SGD", [{"params": [P]}, {"params": iter(())}], {}, ValueError, "iterator .* used up"),
     ("SGD", [P * 2], {}, ValueError, "leaf"),
     ("SGD", [P, P], {}, ValueError, "index 1.*given twice"),
     ("SGD", [{"params": [P]}, {"params": [Q, P]}], {}, ValueError, "index 1.*given twice"),
@@ -227,6 +311,7 @@ WRONG = [
     ("SGD", [P], {"lr": float("nan")}, ValueError, "lr .*nan"),
     ("SGD", [P], {"lr": float("inf")}, ValueError, "lr .*inf"),
     ("SGD", [P], {"lr": "0.1"}, TypeError, "lr must be a number, got str"),
+    ("SGD", [P], {"lr": True}, TypeError, "lr must be a number, got bool"),
     ("SGD", [P], {"momentum": -1}, ValueError, "momentum"),
     ("SGD", [P], {"dampening": "no"}, TypeError, "dampening"),
     ("SGD", [P], {"weight_decay": -1e-4}, ValueError, "weight_decay"),
@@ -243,6 +328,8 @@ WRONG = [
     ("Adam", [P], {"eps": -1e-8}, ValueError, "eps"),
     ("Adam", [P], {"betas": 0.9}, TypeError, "betas.*pair"),
     ("Adam", [P], {"betas": (0.9, 0.99, 0.999)}, TypeError, "betas.*pair"),
+    ("Adam", [P], {"betas": (0.9, "b")}, TypeError, r"betas\[1\] must be a number, got str"),
+    ("Adam", [P], {"betas": (float("nan"), 0.9)}, ValueError, r"betas\[0\].*got nan"),
     ("Adam", [P], {"betas": (1.0, 0.999)}, ValueError, r"betas\[0\].*below 1, got 1.0"),
     ("Adam", [P], {"betas": (0.9, -0.1)}, ValueError, r"betas\[1\]"),
     ("AdamW", [P], {"weight_decay": -1}, ValueError, "AdamW: weight_decay"),

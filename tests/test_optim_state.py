@@ -131,7 +131,14 @@ SPOILED = {
         "buffers",
     ),
     "buffer's shape": (change_buffer(np.zeros((4, 6))), ValueError, r"exp_avg.*\(4, 6\).*\(6, 4\)"),
+    "buffer's rows": (change_buffer([[1], [1, 2]]), ValueError, "exp_avg.* is no array, got list"),
     "buffer's kind": (change_buffer(np.full((6, 4), "x")), ValueError, "real numbers"),
+    "step below 0": (
+        lambda saved: saved["state"][4].update(step=np.float32(-1)),
+        ValueError,
+        "'step' of parameter 4: it must be at least 0, got -1.0",
+    ),
+    "no buffers": (lambda saved: saved["state"].update({4: 3}), TypeError, "expected a dict"),
     "stray state": (lambda saved: saved["state"].update({9: {}}), ValueError, "parameter 9"),
 }
 
@@ -155,8 +162,34 @@ def test_a_state_dict_that_does_not_fit_changes_nothing(kind):
     assert optimizer.state[ours[0]]["exp_avg"].item() != 123.0
 
 
-@pytest.mark.parametrize("value", [None, [], {"state": {}}, {"state": {}, "param_groups": 3}])
+@pytest.mark.parametrize(
+    "value",
+    [None, [], {"state": {}}, {"state": {}, "param_groups": 3}, {"state": 3, "param_groups": []}],
+)
 def test_what_is_no_state_dict_is_refused(value):
     (p,), _ = make_twins(shapes=[(2,)])
     with pytest.raises(TypeError, match="SGD.load_state_dict: expected a dict"):
         optim.SGD([p]).load_state_dict(value)
+
+
+@pytest.mark.parametrize("target", ["SGD", "Adam", "AdamW"])
+@pytest.mark.parametrize("source", ["SGD", "Adam", "AdamW"])
+def test_the_buffers_of_another_optimizer(source, target):
+    """SGD's and Adam's are told apart, also when the groups would fit. AdamW is an Adam."""
+    ours, theirs = make_twins()
+    optimizer = getattr(optim, source)(ours)
+    optimizer.param_groups[0]["momentum"] = 0.9
+    set_gradients(ours, theirs, 0)
+    optimizer.step()
+    resumed = getattr(optim, target)(ours)
+    saved = optimizer.state_dict()
+    if "SGD" not in (source, target) or source == target:
+        resumed.load_state_dict(saved)
+        assert resumed.state[ours[0]].keys() == optimizer.state[ours[0]].keys()
+        return
+    with pytest.raises(ValueError, match=f"{target}.load_state_dict: a saved group lacks"):
+        resumed.load_state_dict(saved)
+    saved["param_groups"] = resumed.state_dict()["param_groups"]
+    with pytest.raises(ValueError, match="has the buffers .* saved by another optimizer"):
+        resumed.load_state_dict(saved)
+    assert not resumed.state

@@ -42,15 +42,13 @@ def test_an_op_without_a_formula_and_one_that_draws_random_numbers():
     with record():
         loss = Noise.apply(x).sum()
     text = answer(loss, "r noise")
-    assert "(its docstring gives no formula)" in text
+    assert "(the op states no rule)" in text
     assert "cannot be run again: Noise #1 gives other values" in text
     assert "No check" in answer(loss, "n", "f")
 
 
 def test_an_op_that_cannot_be_run_again():
     class Once(Function):
-        """y = x;  gx = gy"""
-
         ran = False
 
         def forward(self, x):

@@ -33,6 +33,14 @@ def test_names_are_text_not_markup(open_page, tmp_path):  # noqa: F811
     assert page.locator("img").count() == 0
 
 
+@pytest.mark.parametrize("part", ["title", "style", "script", "data"])
+def test_a_title_that_names_a_part_of_the_template_is_only_a_title(open_page, tmp_path, part):  # noqa: F811
+    title = f"how {{{{{part}}}}} flows"
+    page = open_page(saved(tmp_path, LESSONS["shared"].build(), title))
+    assert page.title() == page.locator("#title").inner_text() == title
+    assert last_step(page) > 0
+
+
 def test_nan_and_infinity(open_page, tmp_path):  # noqa: F811
     x = tn.tensor([0.0, -1.0, 1.0], requires_grad=True)
     with np.errstate(all="ignore"), stepper.record():

@@ -90,6 +90,15 @@ def test_a_shared_node_shows_its_contributions_arriving():
     assert {"gb = 2 * 1 = 2", "  2 of 2 arrived; their sum so far: 4"} <= set(second)
 
 
+def test_names_are_text_not_formulas():
+    trace = lesson("relu6")
+    for node in trace.nodes:
+        node.path = r"a$\frac$"
+    figure = plot_step(trace, 0)
+    figure.canvas.draw()
+    assert r"a$\frac$" in texts(figure)
+
+
 def test_a_partial_gradient_is_told_from_a_complete_one():
     trace = stepper.Trace(recorded(lambda a, b: a * b + a, leaf(1), leaf(1, seed=1)))
     said = texts(plot_step(trace, 0))
@@ -232,7 +241,7 @@ def test_the_gradients_of_the_model_stay_as_they_were():
 
 @pytest.mark.parametrize("number", [-1, 2, 0.5, "0"])
 def test_a_step_that_is_not_there_is_refused(number):
-    with pytest.raises(ValueError, match="plot_step: number must be a whole one from 0 to 1"):
+    with pytest.raises(ValueError, match="plot_step: number must be an integer from 0 to 1"):
         plot_step(lesson("shared"), number)
 
 

@@ -18,9 +18,9 @@ from tinynet.stepper.terminal import walk
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def run(*arguments, **options):
+def run(*arguments, python=(), **options):
     return subprocess.run(
-        [sys.executable, "-m", "tinynet.stepper", *map(str, arguments)],
+        [sys.executable, *python, "-m", "tinynet.stepper", *map(str, arguments)],
         cwd=ROOT,
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -63,6 +63,18 @@ def test_a_lesson_says_what_to_look_for(name):
     lesson = LESSONS[name]
     assert lesson.name == name
     assert 2 <= len(re.findall(r"\.(?: |$)", lesson.about)) <= 5
+
+
+def test_all_is_the_same_without_docstrings(tmp_path):
+    """python -OO takes docstrings and asserts away."""
+    for arguments in (["--list"], ["--help"], ["--lesson", "conv"]):
+        done = run(*arguments, python=["-OO"])
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout == run(*arguments).stdout and len(done.stdout) > 100
+    for flags in ([], ["-OO"]):
+        done = run("--lesson", "conv", "--html", tmp_path / f"{len(flags)}.html", python=flags)
+        assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "0.html").read_text() == (tmp_path / "1.html").read_text()
 
 
 def test_an_unknown_lesson_is_one_sentence(capsys):
@@ -188,9 +200,9 @@ def test_printing_a_tensor():
     loss = LESSONS["linear"].build()
     assert "[1,2] = 1\n  gradient  [1,2] = 1.5" in answer(loss, "r linear", "p weight 1,2")
     assert "[1,2] = 1\n" in answer(loss, "p weight[1, -1]".replace("-1", "2"))
-    assert "weight[5,0] is outside of its shape (2, 3)" in answer(loss, "p weight 5,0")
+    assert "weight[5,0] is outside its shape (2, 3)" in answer(loss, "p weight 5,0")
     assert "weight has 2 axes, shape (2, 3)" in answer(loss, "p weight 5")
-    assert "a constant wants no gradient" in answer(loss, "p target")
+    assert "a constant requires no gradient" in answer(loss, "p target")
     text = answer(LESSONS["mobilenet"].build(), "p weight")
     assert text.startswith("55 tensors are called 'weight': #1 stem.0.weight")
 
@@ -210,7 +222,7 @@ def test_choosing_an_element():
     assert "gweight[1,0] = " in answer(loss, "r linear", "e weight 1,0")
     assert "gx[" not in answer(loss, "r linear", "e weight 1,0")
     assert "gx[0,1] = " in answer(loss, "r linear", "e [0,1]")
-    assert "x[0,9] is outside of its shape (2, 3)" in answer(loss, "r linear", "e 0,9")
+    assert "x[0,9] is outside its shape (2, 3)" in answer(loss, "r linear", "e 0,9")
     assert "No gradient goes to z here" in answer(loss, "r linear", "e z 0")
     assert "There is no op on this screen" in answer(loss, "e 0")
     chosen = answer(LESSONS["shared"].build(), "n", "e b")
@@ -252,7 +264,7 @@ def test_a_wrong_backward_is_found_by_the_check():
 def test_help_and_unknown_commands():
     loss = LESSONS["shared"].build()
     assert "run to the next op" in answer(loss, "?")
-    assert answer(loss, "nonsense") == "'nonsense' is no command; ? lists them.\n"
+    assert answer(loss, "nonsense") == "'nonsense' is not a command; ? lists them.\n"
     assert "1  c = Add" in answer(loss, "l")
 
 

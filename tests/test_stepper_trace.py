@@ -1,5 +1,8 @@
 """What the stepper records and traces: the engine untouched, every gradient accounted for."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from walks import leaf
@@ -12,6 +15,7 @@ from tinynet.autograd.tape import Function
 from tinynet.stepper import Trace, record
 from tinynet.stepper.lessons import LESSONS
 from tinynet.stepper.numbers import Replay
+from tinynet.stepper.recording import call_of
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +25,7 @@ def traces():
 
 
 class Cube(Function):
-    """y = x**3;  gx = 3 gy x**2"""
+    rule = {"y": "x**3", "gx": "3 gy x**2"}
 
     def forward(self, x):
         self.save(x)
@@ -43,18 +47,87 @@ class Silent(Function):
 # recording
 
 
-def test_apply_is_the_same_object_after_the_block():
-    before = Function.__dict__["apply"]
+def is_watched():
+    """Whether an op that is applied now, in this thread, is written down."""
+    return call_of((leaf(1.0) * 2).grad_fn) is not None
+
+
+def test_ops_are_written_down_in_the_block_only():
+    apply = Function.__dict__["apply"]
     with record():
-        assert Function.__dict__["apply"] is not before
-        leaf(1.0) * 2
-    assert Function.__dict__["apply"] is before
+        assert is_watched()
+        assert Function.__dict__["apply"] is apply
+    assert not is_watched()
     with pytest.raises(ZeroDivisionError), record():
         1 / 0  # noqa: B018
-    assert Function.__dict__["apply"] is before
-    with record(), record():
-        pass
-    assert Function.__dict__["apply"] is before
+    assert not is_watched()
+    with record():
+        with record():
+            assert is_watched()
+        assert is_watched()
+    assert not is_watched()
+
+
+def test_overlapping_blocks_in_two_threads_leave_nothing_behind():
+    ends = threading.Barrier(2, timeout=10)  # a begins, b begins, a ends, b ends
+    watched = {}
+
+    def a():
+        with record():
+            watched["a, alone"] = is_watched()
+            ends.wait()
+            ends.wait()
+        watched["a, after"] = is_watched()
+        ends.wait()
+
+    def b():
+        ends.wait()
+        watched["b, before"] = is_watched()
+        with record():
+            ends.wait()
+            ends.wait()
+            watched["b, alone"] = is_watched()
+        watched["b, after"] = is_watched()
+
+    run_together(a, b)
+    assert watched == {
+        "a, alone": True,
+        "b, before": False,
+        "a, after": False,
+        "b, alone": True,
+        "b, after": False,
+    }
+    assert not is_watched()
+
+
+def run_together(*functions):
+    with ThreadPoolExecutor(len(functions)) as pool:
+        for done in [pool.submit(function) for function in functions]:
+            done.result()
+
+
+def test_blocks_of_generators_end_in_any_order():
+    def block():
+        with record():
+            yield
+
+    first, second = block(), block()
+    next(first), next(second)
+    first.close()
+    assert is_watched()
+    second.close()
+    assert not is_watched()
+
+
+def test_a_failing_op_is_not_written_down():
+    class Broken(Cube):
+        def forward(self, x):
+            raise ArithmeticError("broken")
+
+    with record():
+        with pytest.raises(ArithmeticError):
+            Broken.apply(leaf(1.0))
+        assert is_watched()
 
 
 def gradients(step):
@@ -161,7 +234,7 @@ def test_names_and_paths(traces):
     assert convs[0].path == "blocks.0.depthwise.0"
     weight = trace.nodes[convs[0].inputs[1]]
     assert (weight.kind, weight.name) == ("parameter", "blocks.0.depthwise.0.weight")
-    assert trace.nodes[0].name == "pictures" and trace.nodes[0].kind == "constant"
+    assert trace.nodes[0].name == "images" and trace.nodes[0].kind == "constant"
     assert trace.loss.title == "loss = Divide"
     assert trace.recorded
 
@@ -249,12 +322,12 @@ def test_ops_in_place():
 def test_a_constant_overwritten_between_two_uses_is_two_constants():
     x, c = leaf([1.0]), tn.Tensor(np.array([2.0]))
     with record():
-        y = x * c
+        y = x + c  # an op that saves c would refuse to go back
         c.fill_(5)
         loss = (y * c).sum()
     replay = Replay(Trace(loss))
-    assert replay.values[replay.trace.loss.number] == 10
-    assert replay.finite_difference(0, (0,)) == pytest.approx(10)
+    assert replay.values[replay.trace.loss.number] == 15
+    assert replay.finite_difference(0, (0,)) == pytest.approx(5)
 
 
 @pytest.mark.parametrize(

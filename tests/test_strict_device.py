@@ -33,12 +33,17 @@ MIXED = {
     "device @ numpy": lambda x: x @ A,
     "numpy of no axes": lambda x: x * np.array(2.0),
     "np.add": lambda x: np.add(x, A),
-    "np.add of the device alone": lambda x: np.add(x, x),
-    "np.exp": lambda x: np.exp(x),
-    "np.sum": lambda x: np.sum(x),
-    "np.where": lambda x: np.where(x > 0, x, 0),
-    "np.concatenate": lambda x: np.concatenate([x, x]),
-    "np.zeros_like": lambda x: np.zeros_like(x),
+    "np.add, out": lambda x: np.add(x, x, out=A.copy()),
+    "np.where": lambda x: np.where(A > 0, x, 0),
+    "np.concatenate": lambda x: np.concatenate([x, A]),
+    "np.take_along_axis": lambda x: np.take_along_axis(x, np.array([0]), 0),
+    "np.put_along_axis": lambda x: np.put_along_axis(x, cupy.arange(2), A[:2], 0),
+    "np.full_like": lambda x: np.full_like(x, A),
+    "np.ascontiguousarray": lambda x: np.ascontiguousarray(x),
+    "np.vecdot, which CuPy has not": lambda x: np.vecdot(x, x),
+    "np.select, which nobody looked up": lambda x: np.select([x > 0], [x]),
+    "np.max, an option that CuPy has not": lambda x: np.max(x, initial=0),
+    "np.add.reduce": lambda x: np.add.reduce(x),
     "np.array": lambda x: np.array(x),
     "np.asarray": lambda x: np.asarray(x),
     "np.asarray of a list": lambda x: np.asarray([x, x]),
@@ -88,10 +93,48 @@ def test_manners():
     assert np.isnan(cupy.asnumpy(cupy.empty(3))).all()
 
 
+DISPATCHED = {
+    "a ufunc": lambda x: np.exp(x),
+    "a ufunc of two": lambda x: np.maximum(x, 2),
+    "a ufunc, number first": lambda x: np.subtract(1, x),
+    "a ufunc, out": lambda x: np.add(x, x, out=np.zeros_like(x)),
+    "matmul": lambda x: np.matmul(x, x),
+    "a number of NumPy's": lambda x: np.float64(2) * x,
+    "where": lambda x: np.where(x > 1, x, 0),
+    "zeros_like of a shape": lambda x: np.zeros_like(x, shape=(2, 3)),
+    "ones_like of a dtype": lambda x: np.ones_like(x, dtype=bool),
+    "full_like": lambda x: np.full_like(x, -1, dtype=np.int32),
+    "max": lambda x: np.max(x, axis=0, keepdims=True),
+    "argmin": lambda x: np.argmin(x, axis=0, keepdims=True),
+    "concatenate": lambda x: np.concatenate([x, x]),
+    "stack": lambda x: np.stack([x, x], axis=1),
+    "split": lambda x: np.split(x, [1], axis=0)[1],
+    "pad": lambda x: np.pad(x, ((1, 2),), constant_values=-np.inf),
+    "broadcast_to": lambda x: np.broadcast_to(x, (2, 3)),
+    "swapaxes": lambda x: np.swapaxes(np.stack([x, x]), 0, 1),
+    "einsum": lambda x: np.einsum("i,i->", x, x),
+    "take_along_axis": lambda x: np.take_along_axis(x, np.argsort(x), 0),
+}
+
+
+@pytest.mark.parametrize("call", DISPATCHED.values(), ids=DISPATCHED)
+def test_functions_of_numpy_call_those_of_the_device(call):
+    result, expected = call(on_device(1, 3, 2)), call(np.array([1.0, 3, 2]))
+    assert type(result) is cupy.ndarray
+    assert result.dtype == expected.dtype
+    assert np.array_equal(cupy.asnumpy(result), expected)
+
+
+def test_put_along_axis_writes_into_the_device():
+    x = on_device(1, 2, 3)
+    np.put_along_axis(x, cupy.asarray(np.array([2])), 7, axis=0)
+    assert x.tolist() == [1, 2, 7]
+
+
 def test_a_stray_np_in_an_op_is_found(stand_in):
     class Stray(tn.Function):
         def forward(self, x):
-            return np.tanh(x)
+            return np.asarray(x) * 2
 
     x = tn.tensor([1.0, 2.0])
     assert Stray.apply(x).shape == (2,)
@@ -115,13 +158,20 @@ KERNELS = {
     "beyond": "y[threadIdx.x + 1] = x[threadIdx.x] + n;",
     "before": "y[(int)threadIdx.x - 1] = x[threadIdx.x] + n;",
     "not_all": "if (threadIdx.x < 2) __syncthreads(); y[threadIdx.x] = x[threadIdx.x] + n;",
+    "not_all_called": "if (threadIdx.x < 2) wait(); y[threadIdx.x] = x[threadIdx.x] + n;",
 }
 
 
 def run(name, *arguments, grid=(1,)):
-    code = 'extern "C" __global__ void %s(const real *x, real *y, int n) { %s }'
+    """A kernel in a file of several, of which some have barriers and some have not."""
+    code = "\n".join(
+        f'extern "C" __global__ void {each}(const real *x, real *y, int n) {{ {body} }}'
+        for each, body in KERNELS.items()
+    )
     options = ("-Dreal=double", f"-DTHREADS={THREADS}")
-    module = cupy.RawModule(code=code % (name, KERNELS[name]), options=options)
+    module = cupy.RawModule(
+        code="__device__ void wait() { __syncthreads(); }" + code, options=options
+    )
     module.get_function(name)(grid, (THREADS,), arguments)
 
 
@@ -138,6 +188,7 @@ def test_a_kernel_runs():
         ("beyond", "wrote outside of an array"),
         ("before", "wrote outside of an array"),
         ("not_all", "not all threads at a barrier"),
+        ("not_all_called", "not all threads at a barrier"),
     ],
 )
 def test_a_kernel_that_is_wrong_is_found(name, message):

@@ -134,7 +134,7 @@ MAKING = {
     "dtype": (lambda: tn.tensor([1], dtype="no"), TypeError, "tensor: dtype .* got 'no'"),
     "dtype of text": (lambda: tn.zeros(2, dtype=str), TypeError, "zeros: .* got dtype <U0"),
     "Tensor of a Tensor": (lambda: tn.Tensor(tn.ones(1)), TypeError, "use .detach"),
-    "device": (lambda: tn.zeros(2, device="tpu"), ValueError, "device must be 'cpu' or 'cuda'"),
+    "device": (lambda: tn.zeros(2, device="tpu"), ValueError, "device: must be 'cpu' or 'cuda'"),
     "negative size": (lambda: tn.zeros(-1), ValueError, r"zeros: sizes .* got \(-1,\)"),
     "size of a float": (lambda: tn.ones(2.5), TypeError, r"ones: sizes must be integers, got"),
     "randn": (lambda: tn.randn("3"), TypeError, "randn: sizes must be integers"),
@@ -197,8 +197,8 @@ def test_conversions_between_floats_carry_the_gradient():
     ("call", "error", "message"),
     [
         (lambda x: x.to("tpu"), TypeError, "to: dtype must name a NumPy dtype, got 'tpu'"),
-        (lambda x: x.to(dtype=complex), TypeError, "to: a tensor holds .* got dtype complex128"),
-        (lambda x: x.to(device="tpu"), ValueError, "device must be 'cpu' or 'cuda', got 'tpu'"),
+        (lambda x: x.to(dtype=complex), TypeError, "to: tensors hold .* got dtype complex128"),
+        (lambda x: x.to(device="tpu"), ValueError, "device: must be 'cpu' or 'cuda', got 'tpu'"),
     ],
 )
 def test_wrong_conversions(call, error, message):
@@ -224,7 +224,7 @@ def test_tensors_of_two_devices_are_refused(device, op):
     if device == "cpu":
         assert op(far, near).device == "cpu"
     else:
-        with pytest.raises(ValueError, match="must be on one device, got cuda, cpu; move them"):
+        with pytest.raises(ValueError, match="cuda, .*cpu; move .* with .to"):
             op(far, near)
 
 

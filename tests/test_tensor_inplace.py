@@ -77,7 +77,7 @@ def test_recorded_tensors_carry_on_as_in_torch(change):
 def test_leaves_that_require_a_gradient_refuse(change):
     x = tn.Tensor(X.copy(), requires_grad=True)
     with pytest.raises(
-        RuntimeError, match=r"\w+: a leaf tensor that requires a gradient .* no_grad"
+        RuntimeError, match=r"^(\w+|[-+*/]=): a leaf tensor that requires a gradient .* no_grad"
     ):
         change(x, tn.tensor(ROW))
     assert_same(x, X)
@@ -255,7 +255,7 @@ WRONG = {
     "shapes": (
         lambda: tn.ones(2, 3).mul_(tn.ones(2)),
         ValueError,
-        r"Multiply: shapes \(2, 3\) and \(2,\) do not broadcast",
+        r"mul: shapes \(2, 3\) and \(2,\) do not broadcast",
     ),
     "copy_ of another shape": (
         lambda: tn.ones(2).copy_(tn.ones(3)),
@@ -273,7 +273,7 @@ WRONG = {
         "fill_: .* read-only",
     ),
     "position beyond": (lambda: tn.ones(2).__setitem__([0, 2], 1.0), IndexError, "index 2 is out"),
-    "text": (lambda: iadd(tn.ones(2), "x"), TypeError, "unsupported operand"),
+    "text": (lambda: iadd(tn.ones(2), "x"), TypeError, r"\+=?: expected .* got str"),
     "normal_": (lambda: tn.ones(2).normal_(0, -1), ValueError, "normal_: std .* got -1"),
     "uniform_": (lambda: tn.ones(2).uniform_(1, 0), ValueError, "uniform_: low 1 is above high 0"),
 }

@@ -1,6 +1,7 @@
 """Tensors among Python's protocols: numbers, truth, iteration, printing, comparing, copying."""
 
 import copy
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -110,20 +111,22 @@ NAMED = ["add", "sub", "mul", "div", "pow", "matmul", "maximum", "minimum"]
 
 @pytest.mark.parametrize("name", NAMED)
 def test_methods_name_themselves_when_given_something_else(name):
-    with pytest.raises(TypeError, match=f"{name}: expected a Tensor or a number, got str"):
+    with pytest.raises(
+        TypeError, match=f"{name}: expected a Tensor, an array or a number, got str"
+    ):
         getattr(tn.ones(2), name)("x")
 
 
 BROADCAST = {
-    "Add": lambda a, b: a + b,
-    "Subtract": lambda a, b: a - b,
-    "Multiply": lambda a, b: a * b,
-    "Divide": lambda a, b: a / b,
-    "Power": lambda a, b: a**b,
-    "Maximum": lambda a, b: a.maximum(b),
-    "Minimum": lambda a, b: a.minimum(b),
-    "equal": lambda a, b: a == b,
-    "less": lambda a, b: a < b,
+    "+": lambda a, b: a + b,
+    "-": lambda a, b: a - b,
+    "*": lambda a, b: a * b,
+    "/": lambda a, b: a / b,
+    "**": lambda a, b: a**b,
+    "maximum": lambda a, b: a.maximum(b),
+    "minimum": lambda a, b: a.minimum(b),
+    "==": lambda a, b: a == b,
+    "<": lambda a, b: a < b,
 }
 
 
@@ -131,16 +134,16 @@ BROADCAST = {
 def test_shapes_that_do_not_broadcast_are_named(name):
     with pytest.raises(
         ValueError,
-        match=rf"{name}: shapes \(2, 3\) and \(2,\) do not broadcast \(3 against 2\); "
+        match=rf"^{re.escape(name)}: shapes \(2, 3\) and \(2,\) do not broadcast \(3 against 2\); "
         "trailing sizes must be equal or 1",
     ):
         BROADCAST[name](tn.ones(2, 3), tn.ones(2))
 
 
 def test_integers_to_negative_powers_are_refused():
-    with pytest.raises(ValueError, match="Power: integers to negative powers"):
+    with pytest.raises(ValueError, match=r"\*\*: integers to negative powers"):
         tn.tensor([2, 3]) ** -1
-    with pytest.raises(ValueError, match="Power: integers to negative powers"):
+    with pytest.raises(ValueError, match=r"\*\*: integers to negative powers"):
         2 ** tn.tensor([1, -1])
     assert (tn.tensor([2, 4]) ** -1.0).tolist() == [0.5, 0.25]
 

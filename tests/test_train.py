@@ -202,7 +202,7 @@ def test_a_gpu_that_is_not_there_is_refused():
     from tinynet import cuda_available
 
     if not cuda_available():
-        assert 'pip install "tinynet[cuda12]"' in failure(*SMALL, "--device", "cuda")
+        assert 'pip install -e ".[cuda12]"' in failure(*SMALL, "--device", "cuda")
 
 
 def test_help_explains_every_option(capsys):

@@ -3,13 +3,12 @@
     import tinynet as tn
     import tinynet.nn as nn
 
-The layers, each importing only from those before it:
-backend < autograd < ops < nn; optim, gradcheck and stepper see autograd; data sees none.
+The layers, each importing only from those before it: backend < autograd's tape < ops < Tensor < nn.
+`fast` holds quicker implementations of ops; without that folder everything works, more slowly.
 """
 
 import numpy as _np
 
-from tinynet import nn, optim
 from tinynet.autograd import (
     Function,
     Step,
@@ -24,6 +23,7 @@ from tinynet.autograd import (
     no_grad,
     ones,
     ones_like,
+    plain,
     rand,
     randn,
     stack,
@@ -55,6 +55,14 @@ from tinynet.autograd.functions import (
 )
 from tinynet.backend import cuda_available, manual_seed
 from tinynet.nn.functional import log_softmax, relu, softmax
+
+from tinynet import nn, optim  # isort: skip  (after autograd, which they are made of)
+
+try:
+    from tinynet.fast import registry as _registry  # noqa: F401 (puts itself before the ops)
+except ModuleNotFoundError as _error:
+    if _error.name not in ("tinynet.fast", "tinynet.fast.registry"):
+        raise
 
 __version__ = "0.1.0"
 
@@ -97,6 +105,7 @@ __all__ = [
     "ones_like",
     "optim",
     "permute",
+    "plain",
     "pow",
     "rand",
     "randn",

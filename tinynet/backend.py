@@ -1,20 +1,21 @@
 """NumPy or CuPy: the one file that knows there are two.
 
-The rest of the engine asks `xp = array_module(x)` and writes each formula once. CuPy is
-imported on the first request for a GPU, never at import time, so that a CPU-only
-installation needs nothing but NumPy.
+Formulas are written once, with NumPy's functions: given an array of CuPy's they call CuPy's
+function of the same name (NumPy enhancement proposals 13 and 18). CuPy is imported on the first
+request for a GPU, never at import time, so that a CPU-only installation needs nothing but NumPy.
 """
 
-import ctypes
 import functools
 import importlib
+import math
 import os
 import sys
+import threading
 
 import numpy as np
 
 NUMPYS = (np.ndarray, np.generic)  # what NumPy's functions return
-INSTALL_HINT = 'pip install "tinynet[cuda12]" (or "tinynet[cuda13]" for CUDA 13)'
+INSTALL_HINT = """pip install -e ".[cuda12]" in tinynet's folder (".[cuda13]" for CUDA 13)"""
 
 
 @functools.lru_cache(maxsize=1)
@@ -49,7 +50,10 @@ def cuda_available():
 
 
 def array_module(array):
-    """The module (numpy or cupy) whose functions work on `array`."""
+    """The module (numpy or cupy) whose functions work on `array`.
+
+    Most formulas do without: NumPy's functions hand a CuPy array to CuPy's of the same name.
+    """
     if isinstance(array, NUMPYS):
         return np
     # An array of CuPy's can only exist once CuPy is loaded: do not import it to find out.
@@ -72,15 +76,9 @@ def device_of(array):
     return "cpu" if array_module(array) is np else "cuda"
 
 
-def may_share_memory(array, *others):
-    """Whether `array` might share memory with one of the others, among which what is no array of
-    its device counts for nothing. On a GPU: whether they lie in one allocation, which costs less
-    to find out than where each begins and ends."""
-    if isinstance(array, NUMPYS):
-        others = [other for other in others if isinstance(other, NUMPYS)]
-        return any(np.may_share_memory(array, other) for other in others)
-    allocation, kind = array.data.mem.ptr, type(array)
-    return any(isinstance(other, kind) and other.data.mem.ptr == allocation for other in others)
+def owner(array):
+    """The array whose memory `array` is, or is a part of."""
+    return array if array.base is None else array.base
 
 
 def check_device(device):
@@ -88,7 +86,7 @@ def check_device(device):
     without what CUDA needs beside it."""
     name = str(device)
     if name not in ("cpu", "cuda", "cuda:0"):
-        raise ValueError(f"device must be 'cpu' or 'cuda', got {device!r}")
+        raise ValueError(f"device: must be 'cpu' or 'cuda', got {device!r}")
     if name == "cpu":
         return "cpu"
     _check_libraries(cupy())
@@ -134,21 +132,59 @@ def allow_tf32():
     os.environ["CUPY_TF32"] = "1"  # read by CuPy at that moment
 
 
-def reuse_freed_memory():
-    """Ask the C library to keep freed memory for the next array; True if it agreed.
+POOLED = 1 << 18  # bytes: smaller arrays come out of the C library's own store as quickly
+PATIENCE = 2000  # arrays: a buffer that was not handed out for so long is given back
+FREE = 2  # references to a buffer that is free: the pool's, and that of the call which counts
+COUNTED = getattr(sys, "_is_gil_enabled", lambda: True)()  # without the GIL counts may lag behind
 
-    By default glibc gives every large array back to the system when it is freed and asks for
-    it anew, zeroed page by page, at the next operation. For a training step, which frees and
-    takes the same sizes again and again, that is a large part of the time. The price: the
-    process keeps its peak size. It acts on the whole process, so a program calls it, never the
-    library by itself. Elsewhere than on Linux with glibc it does nothing.
+
+class _Pool:
+    """Memory of freed arrays, kept for the next array of the same size.
+
+    The C library gives every large array back to the system when it is freed, and the next one
+    comes as fresh pages that the system zeroes: a large part of a training step, which frees and
+    takes the same sizes again and again. A buffer is free when nothing but the pool refers to
+    it, as Python's reference count tells, for every view refers to the buffer that it is a part
+    of. The buffer handed out last is asked first: it may still be in the cache.
     """
-    mmap_max, trim_threshold = -4, -1  # M_MMAP_MAX, M_TRIM_THRESHOLD of malloc.h
-    try:
-        mallopt = ctypes.CDLL("libc.so.6").mallopt
-    except (OSError, AttributeError):
-        return False
-    return bool(mallopt(mmap_max, 0) and mallopt(trim_threshold, 2**31 - 1))
+
+    def __init__(self):
+        self.shelves = {}  # bytes -> [[buffer, when it was handed out], ...], the latest last
+        self.clock = 0
+        self.lock = threading.Lock()  # two threads must not take one buffer
+
+    def empty(self, shape, dtype):
+        size = math.prod(shape) * dtype.itemsize
+        if size < POOLED or not COUNTED:
+            return np.empty(shape, dtype)
+        with self.lock:
+            self.clock += 1
+            shelf = self.shelves.setdefault(size, [])
+            for place in range(len(shelf) - 1, -1, -1):
+                if sys.getrefcount(shelf[place][0]) == FREE:
+                    entry = shelf.pop(place)
+                    break
+            else:
+                self._forget_idle(self.clock - PATIENCE)
+                entry = [np.empty(size, np.uint8), 0]
+            entry[1] = self.clock
+            self.shelves.setdefault(size, shelf).append(entry)
+            return entry[0].view(dtype).reshape(shape)
+
+    def _forget_idle(self, oldest):
+        """Give back what was last handed out before `oldest`, before more memory is taken."""
+        for size, shelf in list(self.shelves.items()):
+            shelf[:] = [e for e in shelf if e[1] > oldest or sys.getrefcount(e[0]) > FREE]
+            if not shelf:
+                del self.shelves[size]
+
+
+_pool = _Pool()
+
+
+def empty(shape, dtype):
+    """A NumPy array with whatever values its memory holds, which may be that of a freed one."""
+    return _pool.empty(shape, np.dtype(dtype))
 
 
 class _Random:

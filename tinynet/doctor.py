@@ -1,35 +1,40 @@
-"""What tinynet finds on this machine, and whether it computes: `python -m tinynet.doctor`."""
+"""What tinynet finds on this machine, and whether it is right: `python -m tinynet.doctor`."""
 
 import argparse
+import contextlib
+import ctypes
+import glob
+import os
 import platform
 import sys
 
 import numpy as np
 
 import tinynet as tn
-from tinynet import backend, nn, threads
+from tinynet import backend, nn
 
 TOLERANCE = 1e-2  # float32 errs by 1e-6, with TF32 by 1e-3, a wrong gradient by about 1
 
 
 def main(arguments=None):
-    """Print the report; exit status 0, or 1 if a device that was found does not compute."""
-    argparse.ArgumentParser(prog="python -m tinynet.doctor", description=__doc__).parse_args(
-        arguments
-    )
+    """Print the report; exit status 0, or 1 if a device that was found fails the check."""
+    argparse.ArgumentParser(
+        prog="python -m tinynet.doctor",
+        description="What tinynet finds on this machine, and whether it computes correctly.",
+    ).parse_args(arguments)
     for name, text in facts():
         print(f"{name:8} {text}")
     devices = ["cpu", *(["cuda"] if backend.cuda_available() else [])]
-    sick = [device for device in devices if not report_check(device)]
-    if sick:
-        sys.exit(f"doctor: {' and '.join(sick)} does not work, see above")
+    failed = [device for device in devices if not report_check(device)]
+    if failed:
+        sys.exit(f"doctor: {' and '.join(failed)} failed, see above")
 
 
 def facts():
-    """Yields (name, text): versions, BLAS and its threads, what there is for a GPU."""
+    """Yields (name, text): versions, BLAS and its threads, what was found for a GPU."""
     yield "tinynet", f"{tn.__version__}, Python {platform.python_version()}, {platform.platform()}"
     yield "NumPy", np.__version__
-    yield "BLAS", f"{threads.blas_name()}, {_threads()}"
+    yield "BLAS", f"{blas_name()}, {_threads(blas_threads())}"
     try:
         cupy = backend.cupy()
     except RuntimeError as error:
@@ -47,13 +52,30 @@ def facts():
         yield f"cuda:{number}", f"{name}, {gib:.1f} GiB, compute capability {capability}"
 
 
-def _threads():
-    count = threads.blas_threads()
+def blas_name():
+    """The BLAS that NumPy was built with, and its version."""
+    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+    return f"{blas.get('name', 'unknown')} {blas.get('version', '')}".strip()
+
+
+def blas_threads():
+    """How many threads NumPy's OpenBLAS uses; None where it is another BLAS.
+
+    Asked of the library that came with NumPy from PyPI, which lies in one of two folders.
+    """
+    package = os.path.dirname(np.__file__)
+    folders = (package + ".libs", os.path.join(package, ".dylibs"))
+    for file in (file for folder in folders for file in glob.glob(f"{folder}/*openblas*")):
+        for prefix in ("scipy_openblas", "openblas"):
+            with contextlib.suppress(OSError, AttributeError):
+                return getattr(ctypes.PyDLL(file), f"{prefix}_get_num_threads64_")()
+    return None
+
+
+def _threads(count):
     if count is None:
-        return "not the OpenBLAS of NumPy's own wheel: no second thread for weight gradients"
-    if count == 1:
-        return "1 thread (OPENBLAS_NUM_THREADS): no second thread for weight gradients"
-    return f"{count} threads"
+        return "number of threads unknown (it is not the OpenBLAS of NumPy's own wheel)"
+    return "1 thread" if count == 1 else f"{count} threads"
 
 
 def _version(number):

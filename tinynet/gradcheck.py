@@ -30,9 +30,9 @@ def gradcheck(fn, inputs, eps=1e-6, atol=1e-7, rtol=1e-5, seed=0):
     light even a single wrong one; halving the set of moved elements finds it.
 
     Args:
-        fn: takes one Tensor an input, returns a Tensor. It is called many times.
+        fn: takes one Tensor per input, returns a Tensor. It is called many times.
         inputs: a float64 Tensor or a list of them; all are checked, none is changed. What is
-            constant, or not float64, belongs into fn.
+            constant, or not float64, belongs in fn.
         eps: the step. atol, rtol: |backward - difference| may be atol + rtol |backward|.
         seed: for u, the sample and the directions.
 

@@ -1,41 +1,66 @@
 """What a network costs: a table of its layers with multiply-adds and parameters.
 
 Multiply-adds are those of convolutions and fully connected layers, as the MobileNet paper counts
-them: KH*KW*(C/groups)*O*HO*WO and I*O, for one picture. Parameters are the trained ones
+them: KH*KW*(C/groups)*O*HO*WO and I*O, for one image. Parameters are the trained ones
 (BatchNorm's weight and bias among them, its running statistics not).
 """
 
+import functools
 import math
 from dataclasses import dataclass
 
 import tinynet.nn as nn
 from tinynet.autograd import Tensor, no_grad, zeros
 
+HEADS = (
+    *("layer", "kind", "kernel", "stride", "groups", "output"),
+    *("mult-adds", "share", "parameters"),
+)
+NEVER_CALLED = ", never called"  # ends the kind of a layer that forward leaves out
+
 
 @dataclass(frozen=True)
 class Row:
-    """One layer: its dotted name, its kind, its geometry and its cost."""
+    """One call of a layer: its dotted name, its kind, its geometry and its cost.
+
+    A layer that forward calls twice has two rows, with the multiply-adds in both and the parameters
+    in the first; the same goes for a parameter that two layers share.
+    """
 
     name: str
     kind: str
     kernel: str
     stride: str
     groups: str
-    output_shape: tuple
+    output_shape: tuple  # without the batch axis; () where there is no tensor
     mult_adds: int
     parameters: int
+
+    def cells(self, total):
+        """The row as `HEADS` has it; total: the multiply-adds of the network."""
+        return (
+            *(self.name, self.kind, self.kernel, self.stride, self.groups),
+            "x".join(map(str, self.output_shape)),
+            f"{self.mult_adds:,}" if self.mult_adds else "",
+            f"{self.mult_adds / total:.2%}" if self.mult_adds else "",
+            f"{self.parameters:,}" if self.parameters else "",
+        )
 
 
 @dataclass(frozen=True)
 class Summary:
-    """The rows of a network, in the order in which forward runs them, and their totals."""
+    """The rows of a network, in the order in which forward comes to the end of each layer, then
+    those of layers that it never calls. The totals are the sums of the rows."""
 
     rows: tuple
-    parameters: int  # of the whole network, shared ones counted once
 
     @property
     def mult_adds(self):
         return sum(row.mult_adds for row in self.rows)
+
+    @property
+    def parameters(self):
+        return sum(row.parameters for row in self.rows)
 
     def shares(self):
         """Kind of layer -> its part of all multiply-adds, from 0 to 1."""
@@ -46,29 +71,13 @@ class Summary:
         return {kind: count / self.mult_adds for kind, count in totals.items()}
 
     def __str__(self):
-        heads = (
-            *("layer", "kind", "kernel", "stride", "groups", "output", "mult-adds"),
-            *("share", "parameters"),
-        )
-        lines = [heads]
-        for row in self.rows:
-            share = f"{row.mult_adds / self.mult_adds:.2%}" if row.mult_adds else ""
-            lines.append(
-                (
-                    row.name,
-                    row.kind,
-                    row.kernel,
-                    row.stride,
-                    row.groups,
-                    "x".join(map(str, row.output_shape)),
-                    f"{row.mult_adds:,}" if row.mult_adds else "",
-                    share,
-                    f"{row.parameters:,}" if row.parameters else "",
-                )
-            )
-        totals = ("total", *[""] * 5, f"{self.mult_adds:,}", "100.00%", f"{self.parameters:,}")
-        kinds = "   ".join(f"{kind} {share:.2%}" for kind, share in self.shares().items())
-        return align([*lines, totals], rules=(1, len(lines))) + f"\nmult-adds by kind: {kinds}"
+        lines = [HEADS, *(row.cells(self.mult_adds) for row in self.rows)]
+        shares = self.shares()
+        whole = "100.00%" if shares else ""
+        totals = ("total", *[""] * 5, f"{self.mult_adds:,}", whole, f"{self.parameters:,}")
+        text = align([*lines, totals], rules=(1, len(lines)))
+        kinds = "   ".join(f"{kind} {share:.2%}" for kind, share in shares.items())
+        return f"{text}\nmult-adds by kind: {kinds}" if kinds else text
 
 
 def align(lines, rules=(), right_from=6):
@@ -97,7 +106,7 @@ def _describe(module):
         else:
             kind = "convolution"
         kernel = "x".join(map(str, module.kernel_size))
-        stride = "x".join(map(str, sorted(set(module.stride))))
+        stride = "x".join(map(str, dict.fromkeys(module.stride)))  # one number where both are equal
         return kind, kernel, stride, str(module.groups)
     if isinstance(module, nn.Linear):
         return "fully connected", "", "", ""
@@ -113,28 +122,33 @@ def _mult_adds(module, output_shape):
 
 
 def summary(model, input_size):
-    """Run one picture of zeros through `model` and describe every layer it passes.
+    """Run one image of zeros through `model` and describe every layer that it calls.
 
-    Args: input_size: (C, H, W) of one picture, or whatever follows the batch axis.
+    Layers are the modules without children, and those that have parameters beside their children.
+    Layers that forward never calls follow at the end, so that no parameter is missing.
+
+    Args: input_size: (C, H, W) of one image, or whatever follows the batch axis.
     The model's mode and running statistics are left as they were.
     """
-    rows, handles = [], []
+    layers = [
+        (name or type(module).__name__, module)
+        for name, module in model.named_modules()
+        if all(False for _ in module.children()) or list(module.parameters(recurse=False))
+    ]
+    rows, called, counted, handles = [], set(), set(), []
 
-    def recorder(name):
-        def record(module, args, output):
-            if not isinstance(output, Tensor):
-                return
-            rows.append(
-                Row(
-                    name or type(module).__name__,
-                    *_describe(module),
-                    output.shape[1:],
-                    _mult_adds(module, output.shape),
-                    sum(p.numel() for p in module.parameters()),
-                )
-            )
+    def own_parameters(module):
+        """The number of its own parameters that stand in no row yet."""
+        new = [p for p in module.parameters(recurse=False) if id(p) not in counted]
+        counted.update(map(id, new))
+        return sum(p.numel() for p in new)
 
-        return record
+    def record(name, module, args, output):
+        shape = output.shape if isinstance(output, Tensor) else ()
+        mult_adds = _mult_adds(module, shape) if shape else 0
+        cost = shape[1:], mult_adds, own_parameters(module)
+        rows.append(Row(name, *_describe(module), *cost))
+        called.add(id(module))
 
     modes = [(module, module.training) for module in model.modules()]
     sample = next(iter(model.parameters()), None)
@@ -142,9 +156,8 @@ def summary(model, input_size):
     if sample is not None:
         x = x.to(sample.dtype).to(sample.device)
     try:
-        for name, module in model.named_modules():
-            if not any(True for _ in module.children()):
-                handles.append(module.register_forward_hook(recorder(name)))
+        for name, module in layers:
+            handles.append(module.register_forward_hook(functools.partial(record, name)))
         model.eval()
         with no_grad():
             model(x)
@@ -153,4 +166,8 @@ def summary(model, input_size):
             handle.remove()
         for module, mode in modes:
             module.training = mode
-    return Summary(tuple(rows), sum(p.numel() for p in model.parameters()))
+    for name, module in layers:
+        if id(module) not in called:
+            kind, *geometry = _describe(module)
+            rows.append(Row(name, kind + NEVER_CALLED, *geometry, (), 0, own_parameters(module)))
+    return Summary(tuple(rows))

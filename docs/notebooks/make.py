@@ -88,7 +88,9 @@ def write(chapter):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description="Make the notebooks from the handbook and run them."
+    )
     parser.add_argument("chapters", nargs="*", metavar="chapter", help=", ".join(CHAPTERS))
     chosen = parser.parse_args().chapters
     for chapter in chosen:

@@ -1,4 +1,4 @@
-"""Draw the pictures of the pages in docs: `python docs/pictures/draw.py`."""
+"""Draw the figures of the pages in docs: `python docs/pictures/draw.py`."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-from tinynet.ops import depthwise_banded
+from tinynet.fast.cpu import banded
 from tinynet.ops.window import Window
 
 HERE = Path(__file__).parent
@@ -31,7 +31,7 @@ def cells(axes, x, y, colors, texts=None, size=1.0):
 
 
 def layout():
-    """The same 3 channels of 2 pictures, 2x2 pixels, in either order of memory."""
+    """The same 3 channels of 2 images, 2x2 pixels, in either order of memory."""
     C, N, P = 3, 2, 4
     shades = [("#9ecae1", "#3182bd"), ("#fdd0a2", "#f16913"), ("#a1d99b", "#31a354")]
     figure, axes = plt.subplots(figsize=(9, 3.1))
@@ -61,7 +61,7 @@ def layout():
     axes.text(
         12,
         1.5,
-        "3 colours: channels; light and dark: two pictures; a to d: pixels",
+        "3 colours: channels; light and dark: two images; a to d: pixels",
         ha="center",
         fontsize=9,
     )
@@ -76,10 +76,8 @@ def bands():
     figure, panels = plt.subplots(1, 2, figsize=(9, 3.4), width_ratios=[1, 1])
     for axes, stride in zip(panels, (1, 2), strict=True):
         window = Window((3, 3), (stride, stride), ((1, 1), (1, 1)))
-        outputs = window.output_size("picture", 8, 8)[1]
-        matrix = depthwise_banded._bands(weight, window, range(outputs), range(8))[0].reshape(
-            outputs, 24
-        )
+        outputs = window.output_size(8, 8)[1]
+        matrix = banded._bands(weight, window, range(outputs), range(8))[0].reshape(outputs, 24)
         shown = np.where(matrix == 0, np.nan, matrix)
         axes.imshow(shown, cmap="viridis", vmin=-2, vmax=10, aspect="equal")
         for (row, column), value in np.ndenumerate(matrix):
@@ -102,32 +100,28 @@ def bands():
 
 
 def traffic():
-    """How many times a map goes between memory and processor, in BatchNorm with ReLU6."""
+    """How many times a map goes between memory and processor, in BatchNorm."""
     # reading counts 1; writing over what was just read 1; writing a new map 2, for the processor
-    # fetches what it is about to overwrite; masks of a byte a value are left out
+    # fetches what it is about to overwrite
     steps = {
         "forward, pass by pass": [
             ("mean", 1),
             ("var", 1),
             ("scale", 3),
             ("shift", 2),
-            ("clip", 3),
         ],
         "forward, piece by piece": [("read x", 1), ("write y", 2)],
         "backward, pass by pass": [
-            ("mask", 2),
-            ("gy mask", 3),
             ("sum", 1),
             ("dot", 2),
-            ("scale", 2),
+            ("scale", 3),
             ("slope x", 3),
             ("level", 2),
             ("add", 3),
         ],
-        "backward, piece by piece": [("read gy, x, y", 3), ("write gx", 2)],
-        "the same, gx over gy": [("read gy, x, y", 3), ("write", 1)],
+        "backward, piece by piece": [("read gy, x", 2), ("write gx", 2)],
     }
-    figure, axes = plt.subplots(figsize=(9, 3.2))
+    figure, axes = plt.subplots(figsize=(9, 2.7))
     shades = [BLUE, ORANGE, GREEN, "#CC79A7", "#56B4E9", "#F0E442", "#D55E00", BLUE]
     for line, parts in enumerate(steps.values()):
         start = 0
@@ -147,8 +141,8 @@ def traffic():
     axes.set_yticks([-i for i in range(len(steps))], list(steps), fontsize=9)
     axes.set_xlabel("how many times the map crosses between memory and processor", fontsize=9)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.set_xlim(0, 19)
-    axes.set_xticks(range(0, 20, 2))
+    axes.set_xlim(0, 15)
+    axes.set_xticks(range(0, 16, 2))
     save(figure, "passes")
 
 
@@ -169,7 +163,7 @@ def threads():
         style = {"arrowstyle": "-|>", "color": DARK, "lw": 0.8}
         memory.annotate("", (thread + 0.5, 0.0), (thread + 8.5, -2.4), arrowprops=style)
     memory.set_title(
-        "a warp: 32 threads, 32 values side by side (here 8 pictures n a place)", fontsize=10
+        "a warp: 32 threads, 32 values side by side (here 8 images n per place)", fontsize=10
     )
     memory.set(xlim=(-9, 49), ylim=(-4.6, 1.4))
     for row in range(6):

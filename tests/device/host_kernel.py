@@ -1,4 +1,4 @@
-"""CUDA C kernels compiled for the host: the kernel's own source behind `shim.h`.
+"""CUDA C kernels compiled for the host: a file's own source behind `shim.h`.
 
 Stricter than a GPU: every argument must be of the very type that the source names, arrays must
 be contiguous, a write outside an array is found, and so is a barrier that not all threads reach.
@@ -22,7 +22,7 @@ SHIM = Path(__file__).with_name("shim.h")
 BUILT = Path(__file__).parents[2] / ".pytest_cache" / "kernels"
 GUARD = 64  # bytes before and after each array
 SCALARS = {"int": np.int32, "double": np.float64}
-ELEMENTS = {"float": "f4", "double": "f8", "unsigned char": "u1", "long long": "i8"}
+ELEMENTS = {"float": "f4", "double": "f8", "unsigned char": "u1", "bool": "?", "long long": "i8"}
 
 
 class HostModule:
@@ -30,17 +30,17 @@ class HostModule:
 
     def __init__(self, *, code, options=()):
         self.code, self.options = code, options
+        self.library = _library(code, options)
 
     def get_function(self, name):
-        return HostKernel(name, self.code, self.options)
+        run = getattr(self.library, f"run_{name}")
+        return HostKernel(name, parameters(name, self.code), run, self.options)
 
 
 class HostKernel:
-    def __init__(self, name, code, options):
-        self.name = name
+    def __init__(self, name, parameters, run, options):
+        self.name, self.parameters, self.run = name, parameters, run
         self.real = re.search(r"-Dreal=(\w+)", " ".join(options))[1]
-        self.parameters = parameters(name, code)
-        self.run = _library(name, code, options, self.parameters).run
 
     def __call__(self, grid, block, arguments):
         assert 1 <= len(grid) <= 3 and all(type(size) is int and size > 0 for size in grid), grid
@@ -91,6 +91,22 @@ def parameters(name, code):
     return [re.sub(r"\w+$", "", " ".join(p.split())).strip() for p in signature.split(",")]
 
 
+def kernels(code):
+    """The names of all kernels in a source."""
+    return re.findall(r'extern "C" __global__ void (\w+)\(', code)
+
+
+def has_barrier(name, code):
+    """Whether the function `name` waits at a barrier, itself or in a function that it calls."""
+    starts = list(re.finditer(r"__(?:device|global)__ [\w ]+?(\w+)\(", code))
+    ends = [start.start() for start in starts[1:]] + [len(code)]
+    bodies = {start[1]: code[start.end() : end] for start, end in zip(starts, ends, strict=True)}
+    called = {name} & bodies.keys()
+    while more := {f for f in bodies for g in called if re.search(rf"\b{f}\b", bodies[g])} - called:
+        called |= more
+    return any("__syncthreads" in bodies[each] for each in called)
+
+
 @functools.lru_cache(maxsize=1)
 def compiler():
     """The command of a C++ compiler, the machine's or that of the package ziglang; or None."""
@@ -102,20 +118,23 @@ def compiler():
     return None
 
 
-def _library(name, code, options, kinds):
-    arguments = ", ".join(f"*({kind} *)arguments[{i}]" for i, kind in enumerate(kinds))
-    barriers = "true" if "__syncthreads" in code else "false"
-    source = f"""
-#include "{SHIM}"
-{code}
-static void **arguments;
-static void body() {{ {name}({arguments}); }}
-extern "C" int run(const unsigned *grid, unsigned threads, void **given)
+def _library(code, options):
+    """The whole source as a library, with a function `run_NAME(grid, threads, arguments)` for each
+    of its kernels."""
+    runs = ""
+    for name in kernels(code):
+        kinds = enumerate(parameters(name, code))
+        arguments = ", ".join(f"*({kind} *)arguments[{i}]" for i, kind in kinds)
+        barriers = "true" if has_barrier(name, code) else "false"
+        runs += f"""
+static void body_{name}() {{ {name}({arguments}); }}
+extern "C" int run_{name}(const unsigned *grid, unsigned threads, void **given)
 {{
     arguments = given;
-    return run_grid(grid, threads, {barriers}, body);
+    return run_grid(grid, threads, {barriers}, body_{name});
 }}
 """
+    source = f'#include "{SHIM}"\n{code}\nstatic void **arguments;\n{runs}'
     flags = ["-O1", "-std=c++17", "-shared", "-fPIC", "-Wall", "-Werror"]
     flags += ["-Wno-sign-compare", "-Wno-unused-function", "-Wno-unknown-pragmas"]
     flags += [option for option in options if option.startswith("-D")]
@@ -123,12 +142,12 @@ extern "C" int run(const unsigned *grid, unsigned threads, void **given)
         # a product and a sum in one rounding, as a GPU has them: nothing may depend on two
         flags += ["-march=native", "-ffp-contract=fast"]
     everything = "\n".join([SHIM.read_text(), source, *flags])
-    file = BUILT / f"{name}-{hashlib.sha256(everything.encode()).hexdigest()[:16]}.so"
+    file = BUILT / f"{hashlib.sha256(everything.encode()).hexdigest()[:16]}.so"
     if not file.exists():
         BUILT.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=BUILT) as folder:
             written, made = Path(folder) / "kernel.cpp", Path(folder) / "kernel.so"
-            written.write_text(source)
+            written.write_text(source, encoding="utf-8")
             subprocess.run([*compiler(), *flags, str(written), "-o", str(made)], check=True)
             made.replace(file)
     return ctypes.CDLL(str(file))

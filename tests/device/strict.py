@@ -1,9 +1,10 @@
 """A stand-in for CuPy on machines without a GPU: NumPy's arithmetic behind CuPy's manners.
 
-Its arrays refuse to be mixed with NumPy's, so that a stray `np.` on an array of the device is an
-error here as it is there. Its functions are those of CuPy's that the engine uses (`NAMES`: each
-was found in CuPy 14.2), without the options that CuPy lacks. Its kernels are compiled for the
-host (`host_kernel.py`). A fresh array holds NaN, so that a value never written shows.
+NumPy's functions, given its arrays, call its own functions of the same name, as they call CuPy's
+(NumPy enhancement proposals 13 and 18). Those are the ones that the engine uses (`NAMES`: each was
+found in CuPy 14.2), without the options that CuPy lacks; all others are refused, and so is a mix of
+its arrays with NumPy's. Its kernels are compiled for the host (`host_kernel.py`). A fresh array
+holds NaN, so that a value never written shows.
 """
 
 import contextlib
@@ -16,7 +17,8 @@ import pytest
 from needs import lacking
 
 from device.host_kernel import HostModule, compiler
-from tinynet import backend, kernel
+from tinynet import backend
+from tinynet.fast.cuda import kernel
 
 
 def _words(text):
@@ -24,16 +26,17 @@ def _words(text):
 
 
 NAMES = _words("""
-    absolute add all any arange argmax argmin argsort array_equal ascontiguousarray broadcast_to
-    clip concatenate copysign copyto cos cumsum divide einsum equal exp flip floor full full_like
-    greater greater_equal isfinite isinf isnan less less_equal log log1p logical_and logical_not
-    logical_or matmul maximum mean minimum moveaxis multiply negative not_equal ones ones_like pad
-    power put_along_axis repeat roll searchsorted sign sin split sqrt stack subtract sum
-    take_along_axis tanh transpose tril triu where zeros zeros_like
+    absolute add all any arange argmax argmin argsort array_equal ascontiguousarray bitwise_and
+    bitwise_or bitwise_xor broadcast_to clip concatenate copysign copyto cos cumsum divide einsum
+    equal exp flip floor full full_like greater greater_equal isfinite isinf isnan less less_equal
+    log log1p logical_and logical_not logical_or matmul max maximum mean min minimum moveaxis
+    multiply negative not_equal ones ones_like pad power put_along_axis repeat roll searchsorted
+    sign sin split sqrt stack subtract sum swapaxes take_along_axis tanh transpose tril triu where
+    zeros zeros_like
 """)
 METHODS = _words("""
-    all any argmax argmin argsort astype copy cumsum diagonal dot fill flatten max mean min ravel
-    repeat reshape std sum swapaxes transpose var view round nonzero
+    all any argmax argmin argsort astype clip copy cumsum diagonal dot fill flatten max mean min
+    ravel repeat reshape std sum swapaxes transpose var view round nonzero
 """)
 ATTRIBUTES = ("dtype", "itemsize", "nbytes", "ndim", "shape", "size", "strides")
 DTYPES = "?bBhHiIlLqQefdFD"
@@ -45,7 +48,6 @@ COMPARISONS = _words("lt le gt ge eq ne")
 class ndarray:  # noqa: N801  (CuPy's name)
     """An array of the device: `values` is NumPy's, which only this file touches."""
 
-    __array_ufunc__ = None  # NumPy's operators leave the work, and so the refusal, to ours
     __hash__ = None
 
     def __init__(self, values):
@@ -56,8 +58,17 @@ class ndarray:  # noqa: N801  (CuPy's name)
     def __array__(self, *_, **__):
         raise TypeError("an array of the device was handed to NumPy; use cupy.asnumpy or xp")
 
-    def __array_function__(self, function, *_, **__):
-        raise TypeError(f"numpy.{function.__name__} was given an array of the device; use xp")
+    def __array_function__(self, function, _, arguments, options):
+        ours = getattr(make(), function.__name__, None)
+        return NotImplemented if ours is None else ours(*arguments, **options)
+
+    def __array_ufunc__(self, ufunc, method, *inputs, **options):
+        ours = getattr(make(), ufunc.__name__, None)
+        if ours is None or method != "__call__":  # no np.add.at, say
+            return NotImplemented
+        if "out" in options:
+            (options["out"],) = options["out"]
+        return ours(*inputs, **options)
 
     def __repr__(self):
         return f"device{self.values!r}"
@@ -223,8 +234,8 @@ def _empty(shape, dtype=float):
     return _filled(np.empty(shape, dtype))
 
 
-def _empty_like(a, dtype=None):
-    return _filled(np.empty_like(plain(a), dtype))
+def _empty_like(a, dtype=None, shape=None):
+    return _filled(np.empty_like(plain(a), dtype, shape=shape))
 
 
 def _asarray(value, dtype=None):
@@ -263,6 +274,7 @@ def in_place_of_cupy(threads=4):
 
 def _forget_cupy():
     backend.cupy.cache_clear()
+    kernel.module.cache_clear()
     for each in kernel.Kernel.every:
         each._compiled.cache_clear()
 
@@ -274,6 +286,7 @@ def make():
     cupy.__version__ = "14.2.0"
     for name in NAMES:
         setattr(cupy, name, on_the_device(getattr(np, name)))
+    cupy.add.at = on_the_device(np.add.at)
     cupy.ndarray, cupy.RawModule = ndarray, HostModule
     cupy.empty, cupy.empty_like = _empty, _empty_like
     cupy.asarray, cupy.asnumpy, cupy.array_equal = _asarray, _asnumpy, _array_equal

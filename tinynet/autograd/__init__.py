@@ -1,10 +1,14 @@
 """Reverse-mode automatic differentiation on NumPy and CuPy arrays.
 
-Reading order: tape.py (what an op is), walk.py (how gradients walk back), arithmetic.py (the
-first ops), tensor.py (the object a user holds).
+Reading order: tape.py (what an op is, and how gradients walk back), then an op or two in
+`tinynet/ops`, then tensor.py (the object a user holds).
 """
 
-from tinynet.autograd.creation import (
+from tinynet.autograd.mode import enable_grad, is_grad_enabled, no_grad, plain
+from tinynet.autograd.tape import Function, Step, backprop, observe, sorted_ops
+from tinynet.autograd.tensor import Tensor  # after the tape, for the ops that it imports need that
+
+from tinynet.autograd.creation import (  # isort: skip
     arange,
     from_numpy,
     full,
@@ -16,11 +20,7 @@ from tinynet.autograd.creation import (
     zeros,
     zeros_like,
 )
-from tinynet.autograd.grad_mode import enable_grad, is_grad_enabled, no_grad
-from tinynet.autograd.shaping import cat, stack
-from tinynet.autograd.tape import Function
-from tinynet.autograd.tensor import Tensor
-from tinynet.autograd.walk import Step, backprop
+from tinynet.autograd.functions import cat, stack  # isort: skip
 
 __all__ = [
     "Function",
@@ -34,10 +34,13 @@ __all__ = [
     "full",
     "is_grad_enabled",
     "no_grad",
+    "observe",
     "ones",
     "ones_like",
+    "plain",
     "rand",
     "randn",
+    "sorted_ops",
     "stack",
     "tensor",
     "zeros",

@@ -3,17 +3,18 @@
 Without `dtype`, `zeros`, `ones`, `rand` and `randn` give float32.
 """
 
+import math
+
 import numpy as np
 
-from tinynet import backend
-from tinynet.autograd.conversion import NUMBERS, check_dtype
-from tinynet.autograd.shaping import check_sizes
+from tinynet import backend, check
+from tinynet.autograd.convert import NUMBERS
 from tinynet.autograd.tensor import Tensor
 
 
 def _finish(name, array, dtype, device, requires_grad):
     if dtype is not None:
-        array = array.astype(check_dtype(name, dtype), copy=False)
+        array = array.astype(check.dtype(name, dtype), copy=False)
     if device is not None:
         array = backend.to_device(array, device)
     return Tensor(array, requires_grad)
@@ -25,36 +26,38 @@ def tensor(data, requires_grad=False, dtype=None, device=None):
     Python floats become float32 and integers int64; arrays keep their dtype.
     Raises TypeError for data that is not numeric, ValueError for ragged lists.
     """
-    if isinstance(data, Tensor):
-        data = data.array
-    array = data.copy() if backend.is_array(data) else Tensor(data).array
-    return _finish(
-        "tensor", np.asarray(array) if np.isscalar(array) else array, dtype, device, requires_grad
-    )
+    data = data.detach() if isinstance(data, Tensor) else Tensor(data)
+    return _finish("tensor", data.array.copy(), dtype, device, requires_grad)
 
 
 def from_numpy(array):
     """A tensor that shares the memory of a NumPy array."""
     if not isinstance(array, np.ndarray):
         raise TypeError(f"from_numpy: expected a NumPy array, got {type(array).__name__}")
-    return Tensor(array)
+    return Tensor(check.array("from_numpy", "the data", array))
 
 
 def _shape(name, size):
-    """`f(2, 3)` and `f((2, 3))` alike, as a shape."""
-    shape = check_sizes(name, size)
-    if min(shape, default=0) < 0:
-        raise ValueError(f"{name}: sizes must not be negative, got {shape}")
-    return shape
+    return check.sizes(name, size, least=0)
 
 
 def _dtype(name, dtype):
-    return np.dtype(np.float32) if dtype is None else check_dtype(name, dtype)
+    return np.dtype(np.float32) if dtype is None else check.dtype(name, dtype)
+
+
+def _floating(name, dtype):
+    dtype = _dtype(name, dtype)
+    if dtype.kind != "f":
+        raise TypeError(f"{name}: dtype must be floating, got {dtype}")
+    return dtype
 
 
 def full(size, fill_value, requires_grad=False, dtype=None, device=None):
     """`fill_value` everywhere, in its own dtype (float32 for a Python float)."""
-    array = np.broadcast_to(Tensor(fill_value).array, _shape("full", (size,))).copy()
+    value = Tensor(fill_value).array
+    if value.size != 1:
+        raise ValueError(f"full: fill_value must be one number, got shape {value.shape}")
+    array = np.full(_shape("full", (size,)), value.item(), value.dtype)
     return _finish("full", array, dtype, device, requires_grad)
 
 
@@ -79,27 +82,31 @@ def ones_like(input):
 def _like(name, input):
     if not isinstance(input, Tensor):
         raise TypeError(f"{name}: expected a Tensor, got {type(input).__name__}")
-    return Tensor(getattr(backend.array_module(input.array), name)(input.array))
+    return Tensor(getattr(np, name)(input.array))
 
 
 def randn(*size, requires_grad=False, dtype=None, device=None):
     """Draws from N(0, 1)."""
     draws = backend.random_generator().standard_normal(_shape("randn", size))
-    return _finish("randn", np.asarray(draws), _dtype("randn", dtype), device, requires_grad)
+    return _finish("randn", np.asarray(draws), _floating("randn", dtype), device, requires_grad)
 
 
 def rand(*size, requires_grad=False, dtype=None, device=None):
     """Draws from [0, 1)."""
     draws = backend.random_generator().random(_shape("rand", size))
-    return _finish("rand", np.asarray(draws), _dtype("rand", dtype), device, requires_grad)
+    return _finish("rand", np.asarray(draws), _floating("rand", dtype), device, requires_grad)
 
 
 def arange(*bounds, requires_grad=False, dtype=None, device=None):
     """`arange(stop)`, `arange(start, stop)`, `arange(start, stop, step)`."""
     if not 1 <= len(bounds) <= 3 or not all(isinstance(b, NUMBERS) for b in bounds):
         raise TypeError(f"arange: expected one to three numbers, got {bounds!r}")
+    for bound in bounds:
+        check.number("arange", "every bound", bound)
     if len(bounds) == 3 and bounds[2] == 0:
         raise ValueError("arange: step must not be 0")
+    start, stop, step = (0, *bounds, 1)[-3:] if len(bounds) == 1 else (*bounds, 1)[:3]
+    check.sizes("arange", (max(math.ceil((stop - start) / step), 0),))
     array = np.arange(*bounds)
     if dtype is None and array.dtype == np.float64:
         dtype = np.float32

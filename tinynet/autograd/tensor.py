@@ -1,85 +1,141 @@
-"""Tensor: an array, whether it wants a gradient, and the op that made it."""
+"""Tensor: an array, whether it wants a gradient, and the op that made it.
+
+The methods are torch's, most of them one line over the ops of `tinynet/ops`; arguments are checked
+here. `convert.py` has what turns a user's data, numbers, dtypes and indices into arrays,
+`inplace.py` how a tensor changes in place.
+"""
+
+import collections
+import math
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinynet import backend
-from tinynet.autograd.arithmetic import ArithmeticMethods
-from tinynet.autograd.conversion import ConversionMethods, check_dtype
-from tinynet.autograd.elementwise import ElementwiseMethods
-from tinynet.autograd.grad_mode import is_grad_enabled
-from tinynet.autograd.inplace import InPlaceMethods
-from tinynet.autograd.reductions import ReductionMethods
-from tinynet.autograd.shaping import ShapeMethods
-from tinynet.autograd.tape import Function
-from tinynet.autograd.walk import run_backprop
+from tinynet import backend, check
+from tinynet.autograd import convert, inplace
+from tinynet.autograd.tape import Function, backprop
+from tinynet.ops import elementwise as e
+from tinynet.ops import reductions as r
+from tinynet.ops import shapes as s
+from tinynet.ops.matmul import MatMul
+
+BASES = (type(None), np.ndarray)
 
 
-class Tensor(
-    ArithmeticMethods,
-    ElementwiseMethods,
-    ReductionMethods,
-    ShapeMethods,
-    ConversionMethods,
-    InPlaceMethods,
-):
+def _binary(name, op, swap=False):
+    def method(self, other):
+        pair = convert.promote(name, self, other, floating=op is e.Divide)
+        if pair is NotImplemented:
+            return NotImplemented
+        a, b = pair[::-1] if swap else pair
+        (check.product if op is MatMul else check.broadcast)(name, a.shape, b.shape)
+        if op is e.Power and a.dtype.kind != "f" and (b.array < 0).any():
+            raise ValueError(
+                f"{name}: integers to negative powers are not integers; convert with .float() first"
+            )
+        return op.apply(a, b)
+
+    return method
+
+
+def _unary(op, floating=False):
+    return lambda self: op.apply(self.floating() if floating else self)
+
+
+def _negative(self):
+    if self.dtype.kind == "b":
+        raise TypeError("-: bools have no negative; use ~x for the opposite")
+    return e.Negate.apply(self)
+
+
+def _comparison(name, function, kinds="biuf"):
+    """The result is an array of bools, or for bits of integers; no gradient passes."""
+
+    def method(self, other):
+        pair = convert.promote(name, self, other)
+        if pair is NotImplemented:
+            return NotImplemented
+        a, b = (inplace.fresh(tensor).array for tensor in pair)
+        check.broadcast(name, a.shape, b.shape)
+        if a.dtype.kind not in kinds:
+            raise TypeError(f"{name}: is for bools and integers, got {a.dtype}; compare first")
+        return Tensor(function(a, b))
+
+    return method
+
+
+def _in_place(name, method):
+    def changes(self, *args, **kwargs):
+        old = inplace.before(self, *args[:1])
+        args = [old if arg is self else arg for arg in args]
+        result = getattr(old, method)(*args, **kwargs)
+        return result if result is NotImplemented else inplace.become(self, name, result)
+
+    return changes
+
+
+def _times(name, tensor, other, alpha):
+    """What add_ and sub_ take: `other`, alpha times."""
+    if check.number(name, "alpha", alpha) == 1:
+        return other
+    return convert.promote(name, tensor, other)[1] * alpha
+
+
+class Tensor:
     """An n-axis array that can be differentiated.
 
     Args: data: an array (its memory is shared, as by torch.from_numpy), a number or nested
     lists. requires_grad: whether backward should leave a gradient in `.grad`.
 
     Attributes:
-        array: the NumPy or CuPy array itself.
+        array: the NumPy or CuPy array itself; who writes into it calls `changed()`.
         grad: None until a backward pass reaches this tensor, then a Tensor of its shape, to
             which further passes add.
         grad_fn: the op that made it, or None for a leaf.
+        counter: [how often this memory was changed in place], one list for all tensors on it.
     """
 
     __array_ufunc__ = None  # let `array + tensor` reach Tensor.__radd__
+    __hash__ = object.__hash__  # tensors are told apart by identity, as in torch
+    _op = _grad = _view = None
+    _requires_grad = False
+    _rewrites = 0  # how often an in-place op was recorded for this memory
 
     def __init__(self, data, requires_grad=False):
-        if not backend.is_array(data):
-            data = _array_from_python(data)
-        elif isinstance(data, np.generic):
-            data = np.asarray(data)
-        check_dtype("Tensor", data.dtype)
+        if type(data) is not np.ndarray or data.dtype not in check.DTYPES:
+            data = convert.as_array(data)
+        if type(data) is np.ndarray and type(data.base) not in BASES:
+            data = data[...]  # memory of something else's: let all views of it name one owner
         self.array = data
-        self.grad_fn = None
-        self._grad = None
-        self._requires_grad = False
+        self.counter = [0]
         if requires_grad:
             self.requires_grad = True
 
-    @classmethod
-    def constant(cls, array):
-        """A plain Tensor (also where `cls` is a subclass) that requires no gradient."""
-        return Tensor(array)
-
     # what it is
 
-    @property
-    def shape(self):
-        return self.array.shape
+    shape = property(lambda self: self.array.shape)
+    ndim = property(lambda self: self.array.ndim)
+    dtype = property(lambda self: self.array.dtype)
+    device = property(lambda self: backend.device_of(self.array))
 
     def size(self, dim=None):
-        return self.array.shape if dim is None else self.array.shape[dim]
-
-    @property
-    def ndim(self):
-        return self.array.ndim
+        return self.shape if dim is None else self.shape[self._one_dim("size", dim)]
 
     def dim(self):
-        return self.array.ndim
+        return self.ndim
 
     def numel(self):
         return self.array.size
 
-    @property
-    def dtype(self):
-        return self.array.dtype
+    def __len__(self):
+        if self.ndim == 0:
+            raise TypeError("len: a tensor of 0 axes has no length")
+        return self.shape[0]
 
-    @property
-    def device(self):
-        return backend.device_of(self.array)
+    def __iter__(self):
+        if self.ndim == 0:
+            raise TypeError("iter: a tensor of 0 axes cannot be iterated over")
+        return (self[i] for i in range(len(self)))
 
     def __repr__(self):
         text = np.array2string(self.numpy(), precision=4, separator=", ", prefix="tensor(")
@@ -97,15 +153,20 @@ class Tensor(
 
     @property
     def requires_grad(self):
+        if self._view is not None:
+            inplace.fresh(self)
         return self._requires_grad
 
     @requires_grad.setter
     def requires_grad(self, wanted):
         if wanted and self.dtype.kind != "f":
-            raise ValueError(f"only a floating tensor can require a gradient, this is {self.dtype}")
+            raise ValueError(
+                "requires_grad: only a floating tensor can require a gradient, this is "
+                f"{self.dtype}"
+            )
         if not wanted and self.grad_fn is not None:
             raise ValueError(
-                "requires_grad can be switched off on leaf tensors only; "
+                "requires_grad: can be switched off on leaf tensors only; "
                 "use .detach() to take a computed tensor out of the graph"
             )
         self._requires_grad = bool(wanted)
@@ -115,6 +176,12 @@ class Tensor(
         return self
 
     @property
+    def grad_fn(self):
+        if self._view is not None:
+            inplace.fresh(self)
+        return self._op
+
+    @property
     def is_leaf(self):
         """True for a tensor that no recorded op made."""
         return self.grad_fn is None
@@ -122,7 +189,7 @@ class Tensor(
     @property
     def node(self):
         """What a consumer's link on the tape points at: the op, or this leaf itself."""
-        return self if self.grad_fn is None else self.grad_fn
+        return self if self._op is None else self._op
 
     @property
     def grad(self):
@@ -131,10 +198,10 @@ class Tensor(
     @grad.setter
     def grad(self, grad):
         if grad is not None and not isinstance(grad, Tensor):
-            raise TypeError(f"grad must be a Tensor or None, got {type(grad).__name__}")
+            raise TypeError(f"grad: must be a Tensor or None, got {type(grad).__name__}")
         if grad is not None and (grad.shape != self.shape or grad.dtype != self.dtype):
             raise ValueError(
-                f"grad must have the tensor's shape and dtype {self.shape} {self.dtype}, "
+                f"grad: must have the tensor's shape and dtype {self.shape} {self.dtype}, "
                 f"got {grad.shape} {grad.dtype}"
             )
         self._grad = grad
@@ -145,6 +212,7 @@ class Tensor(
             self._grad = Tensor(gx)
         else:
             self._grad.array += gx
+            self._grad.changed()
 
     def backward(self, gradient=None, retain_graph=False, create_graph=False):
         """Fill `.grad` of every leaf that this tensor was computed from: see `backprop`."""
@@ -153,11 +221,11 @@ class Tensor(
                 "backward: create_graph=True asks for gradients of gradients; "
                 "tinynet computes first-order gradients only"
             )
-        run_backprop(self, gradient, retain_graph)
+        collections.deque(backprop(self, gradient, retain_graph), maxlen=0)  # keeps no step
 
     def detach(self):
         """A tensor on the same memory, outside the graph."""
-        return Tensor(self.array)
+        return inplace.detached(self)
 
     @property
     def data(self):
@@ -167,52 +235,402 @@ class Tensor(
     @data.setter
     def data(self, value):
         if not isinstance(value, Tensor):
-            raise TypeError(f"data must be set to a Tensor, got {type(value).__name__}")
+            raise TypeError(f"data: must be set to a Tensor, got {type(value).__name__}")
         if self.requires_grad and value.dtype.kind != "f":
             raise ValueError(
-                f"data of a tensor that requires a gradient must be floating, got {value.dtype}"
+                "data: that of a tensor which requires a gradient must be floating, "
+                f"got {value.dtype}"
             )
-        self.array = value.array
+        self.array, self.counter = value.array, value.counter
 
     def clone(self):
         """A copy that passes the gradient through."""
         return self * 1 if self.requires_grad else Tensor(self.array.copy())
 
-    def rebind(self, other):
-        """Become `other`, keeping this object: the in-place form of an op.
-
-        As in torch, whoever holds this tensor sees the new value, and its gradient flows
-        through the op; the old array is untouched, so ops that saved it stay right. Under
-        `no_grad` the value changes and the place in the graph does not.
-        """
-        if self.requires_grad and self.is_leaf and is_grad_enabled():
-            raise RuntimeError(
-                f"{other.grad_fn.name}: a leaf tensor that requires a gradient cannot be changed "
-                "in place; leave out inplace=True, or change it inside no_grad() or through .data"
-            )
-        self.array = other.array
-        if is_grad_enabled():
-            self.grad_fn, self._requires_grad = other.grad_fn, other.requires_grad
+    def contiguous(self):
+        """The tensor itself: every op takes any memory layout (kept for torch code)."""
         return self
+
+    # conversions; those to another floating dtype or device carry gradients
+
+    def to(self, *targets, device=None, dtype=None):
+        """The tensor on a device and/or in a dtype: `x.to("cuda")`, `x.to(np.float64)`."""
+        device, dtype = convert.device_and_dtype("to", targets, device, dtype)
+        out = self
+        if dtype is not None and dtype != self.dtype:
+            if self.dtype.kind == dtype.kind == "f":
+                out = e.Cast.apply(out, dtype=dtype)
+            else:
+                out = Tensor(inplace.fresh(self).array.astype(dtype))
+        if device is not None and device != out.device:
+            out = e.Transfer.apply(out, device=device)
+        return out
+
+    def float(self):
+        return self.to(np.float32)
+
+    def double(self):
+        return self.to(np.float64)
+
+    def long(self):
+        return self.to(np.int64)
+
+    def bool(self):
+        return self.to(np.bool_)
+
+    def cpu(self):
+        return self.to("cpu")
+
+    def cuda(self):
+        return self.to("cuda")
+
+    def floating(self):
+        """The tensor itself if it holds floats, else as float32 (torch's default)."""
+        return self if self.dtype.kind == "f" else self.to(np.float32)
+
+    def numpy(self):
+        """The tensor as a NumPy array, sharing its memory (from a GPU: a copy)."""
+        return backend.to_device(inplace.fresh(self).array, "cpu")
+
+    def __array__(self, dtype=None, copy=None):
+        array = self.numpy()
+        if copy or (dtype is not None and array.dtype != dtype):
+            return array.astype(dtype or array.dtype)
+        return array
+
+    def item(self):
+        """The one element as a Python number."""
+        if self.array.size != 1:
+            raise ValueError(
+                f"item: expected a tensor of one element, got shape {self.shape}; "
+                "index it or use .tolist()"
+            )
+        return inplace.fresh(self).array.item()
+
+    def tolist(self):
+        return inplace.fresh(self).array.tolist()
+
+    def __float__(self):
+        return float(self.item())
+
+    def __int__(self):
+        return int(self.item())
+
+    def __bool__(self):
+        if self.array.size != 1:
+            raise ValueError(
+                f"bool: the truth of a tensor of shape {self.shape} is ambiguous; "
+                "compare one element, or reduce it first"
+            )
+        return bool(self.item())
+
+    def __format__(self, spec):
+        """A tensor of no axes is formatted as its number: f"{loss:.3f}"."""
+        if spec and self.ndim:
+            raise TypeError(
+                f"format: {spec!r} is for one number, got a tensor of shape {self.shape}"
+            )
+        return format(self.item(), spec) if self.ndim == 0 else str(self)
+
+    # arithmetic, element by element; operands broadcast
+
+    __add__, add = _binary("+", e.Add), _binary("add", e.Add)
+    __sub__, sub = _binary("-", e.Subtract), _binary("sub", e.Subtract)
+    __mul__, mul = _binary("*", e.Multiply), _binary("mul", e.Multiply)
+    __truediv__, div = _binary("/", e.Divide), _binary("div", e.Divide)
+    __mod__, remainder = _binary("%", e.Remainder), _binary("remainder", e.Remainder)
+    __pow__, pow = _binary("**", e.Power), _binary("pow", e.Power)
+    __matmul__, matmul = _binary("@", MatMul), _binary("matmul", MatMul)
+    maximum, minimum = _binary("maximum", e.Maximum), _binary("minimum", e.Minimum)
+
+    __radd__ = _binary("+", e.Add, swap=True)
+    __rsub__ = _binary("-", e.Subtract, swap=True)
+    __rmul__ = _binary("*", e.Multiply, swap=True)
+    __rtruediv__ = _binary("/", e.Divide, swap=True)
+    __rmod__ = _binary("%", e.Remainder, swap=True)
+    __rpow__ = _binary("**", e.Power, swap=True)
+    __rmatmul__ = _binary("@", MatMul, swap=True)
+
+    __eq__, __ne__ = _comparison("==", np.equal), _comparison("!=", np.not_equal)
+    __lt__, __le__ = _comparison("<", np.less), _comparison("<=", np.less_equal)
+    __gt__, __ge__ = _comparison(">", np.greater), _comparison(">=", np.greater_equal)
+    __and__ = __rand__ = _comparison("&", np.bitwise_and, kinds="biu")
+    __or__ = __ror__ = _comparison("|", np.bitwise_or, kinds="biu")
+    __xor__ = __rxor__ = _comparison("^", np.bitwise_xor, kinds="biu")
+
+    def __invert__(self):
+        return _comparison("~", lambda x, _: ~x, kinds="biu")(self, self)
+
+    __neg__, __abs__, abs = _negative, _unary(e.Abs), _unary(e.Abs)
+    exp, log, sqrt = _unary(e.Exp, True), _unary(e.Log, True), _unary(e.Sqrt, True)
+
+    def clip(self, min=None, max=None):
+        """Limit every element to [min, max]; either bound may be None."""
+        if min is None and max is None:
+            raise ValueError("clip: give min, max or both; got neither")
+        low, high = convert.bound("min", min), convert.bound("max", max)
+        x = self.floating() if float in (type(low), type(high)) else self
+        return e.Clip.apply(x, low=low, high=high)
+
+    clamp = clip
+
+    # reductions; dim: None (all axes), an axis or a tuple of axes
+
+    def sum(self, dim=None, keepdim=False):
+        axes, keepdim = self._axes("sum", dim, keepdim)
+        return r.Sum.apply(self, dim=axes, keepdim=keepdim)
+
+    def mean(self, dim=None, keepdim=False):
+        axes, keepdim = self._some("mean", dim, keepdim)
+        return r.Mean.apply(self.floating(), dim=axes, keepdim=keepdim)
+
+    def var(self, dim=None, correction=1, keepdim=False):
+        """Mean squared distance from the mean, in two passes; divided by n - correction."""
+        axes, keepdim = self._some("var", dim, keepdim)
+        correction = check.number("var", "correction", correction)
+        count = math.prod(self.shape[axis] for axis in axes)
+        centred = self.floating() - self.mean(axes, keepdim=True)
+        return (centred * centred).sum(axes, keepdim) / max(count - correction, 0)
+
+    def std(self, dim=None, correction=1, keepdim=False):
+        """The square root of `var`; its gradient is 0 where all values are equal."""
+        return r.Deviation.apply(self.var(dim, correction, keepdim))
+
+    def amax(self, dim=None, keepdim=False):
+        """The largest element; among equals the gradient is shared."""
+        axes, keepdim = self._some("amax", dim, keepdim)
+        return r.Max.apply(self, dim=axes, keepdim=keepdim)
+
+    def amin(self, dim=None, keepdim=False):
+        """The smallest element; among equals the gradient is shared."""
+        axes, keepdim = self._some("amin", dim, keepdim)
+        return r.Min.apply(self, dim=axes, keepdim=keepdim)
+
+    def max(self, dim=None, keepdim=False):
+        """`x.max()`: the largest element. `x.max(dim)`: (values, indices) along one axis, the
+        gradient going to the first largest. `x.max(other)`: elementwise, as `maximum`."""
+        if isinstance(dim, Tensor):
+            return self.maximum(dim)
+        return self.amax() if dim is None else self._extreme("max", dim, keepdim)
+
+    def min(self, dim=None, keepdim=False):
+        """As `max`, for the smallest."""
+        if isinstance(dim, Tensor):
+            return self.minimum(dim)
+        return self.amin() if dim is None else self._extreme("min", dim, keepdim)
+
+    def argmax(self, dim=None, keepdim=False):
+        """The position of the (first) largest element, in the flattened tensor without dim."""
+        return self._argument("argmax", dim, keepdim)
+
+    def argmin(self, dim=None, keepdim=False):
+        return self._argument("argmin", dim, keepdim)
+
+    # shapes
+
+    def reshape(self, *shape):
+        sizes = check.sizes("reshape", shape, least=-1)
+        return s.Reshape.apply(self, shape=convert.filled_in(sizes, self.shape))
+
+    view = reshape
+
+    def flatten(self, start_dim=0, end_dim=-1):
+        """Axes start_dim to end_dim (both included) as one."""
+        if self.ndim == 0:
+            return self.reshape(1)
+        first, last = self._one_dim("flatten", start_dim), self._one_dim("flatten", end_dim)
+        if first > last:
+            raise ValueError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim}")
+        merged = math.prod(self.shape[first : last + 1])
+        return self.reshape(*self.shape[:first], merged, *self.shape[last + 1 :])
+
+    def permute(self, *dims):
+        dims = check.sizes("permute", dims)
+        axes = [d + self.ndim if d < 0 else d for d in dims]
+        if sorted(axes) != list(range(self.ndim)):
+            raise ValueError(
+                f"permute: dims must name each of the {self.ndim} axes once, got {dims}"
+            )
+        return s.Permute.apply(self, dims=tuple(axes))
+
+    def transpose(self, dim0, dim1):
+        dims = list(range(self.ndim))
+        if dims:
+            i, j = self._one_dim("transpose", dim0), self._one_dim("transpose", dim1)
+            dims[i], dims[j] = dims[j], dims[i]
+        return self.permute(*dims)
+
+    def t(self):
+        if self.ndim > 2:
+            raise ValueError(f"t: takes at most 2 axes, got shape {self.shape}; use transpose")
+        return self.transpose(0, 1) if self.ndim == 2 else self
+
+    T = property(t)
+
+    def squeeze(self, dim=None):
+        """Without the axes of size 1 (all of them, or those of `dim`)."""
+        axes = check.dims("squeeze", dim, self.ndim)
+        kept = [size for i, size in enumerate(self.shape) if i not in axes or size != 1]
+        return self.reshape(tuple(kept))
+
+    def unsqueeze(self, dim):
+        (axis,) = check.dims("unsqueeze", check.integer("unsqueeze", "dim", dim), self.ndim + 1)
+        return self.reshape(*self.shape[:axis], 1, *self.shape[axis:])
+
+    def expand(self, *sizes):
+        sizes = check.sizes("expand", sizes, least=-1)
+        shape = convert.grown(sizes, self.shape)
+        # nothing repeated: still a view that may be changed in place
+        return (s.Reshape if math.prod(shape) == self.numel() else s.Expand).apply(
+            self, shape=shape
+        )
+
+    def expand_as(self, other):
+        check.tensors("expand_as", other=other)
+        return self.expand(other.shape)
+
+    def view_as(self, other):
+        check.tensors("view_as", other=other)
+        return self.reshape(other.shape)
+
+    def split(self, split_size, dim=0):
+        """A tuple of consecutive parts of axis `dim`: all of one length (the last may be shorter),
+        or of the lengths of a list."""
+        axis = self._one_dim("split", dim)
+        total, before = self.shape[axis], (slice(None),) * axis
+        if isinstance(split_size, tuple | list):
+            lengths = check.sizes("split", (split_size,), least=0)
+        else:
+            step = check.integer("split", "split_size", split_size, least=1)
+            lengths = [min(step, total - first) for first in range(0, total, step)] or [0]
+        if sum(lengths) != total:
+            raise ValueError(f"split: lengths {lengths} do not make up axis {dim} of {total}")
+        ends = np.cumsum(lengths).tolist()
+        parts = [(*before, slice(end - n, end)) for n, end in zip(lengths, ends, strict=True)]
+        return tuple(self[part] for part in parts)
+
+    def chunk(self, chunks, dim=0):
+        """At most `chunks` consecutive parts of axis `dim`, all but the last equally long."""
+        chunks, axis = check.integer("chunk", "chunks", chunks, 1), self._one_dim("chunk", dim)
+        return self.split(max(1, -(-self.shape[axis] // chunks)), dim)
+
+    def __getitem__(self, index):
+        index = convert.index(self.array, index)
+        try:
+            return s.Index.apply(self, index=index)
+        except (IndexError, TypeError, ValueError) as error:
+            raise type(error)(f"index: {error} (the tensor has shape {self.shape})") from None
+
+    # in place. Where a gradient is wanted, arithmetic is recorded like any op, and the methods
+    # that overwrite values are refused. A leaf that requires a gradient changes only inside
+    # no_grad() or through .data, as in torch.
+
+    def __setitem__(self, index, value):
+        inplace.overwrite(self, "assignment", value, convert.index(self.array, index))
+
+    def copy_(self, source):
+        return inplace.overwrite(self, "copy_", source)
+
+    def fill_(self, value):
+        return inplace.overwrite(self, "fill_", value)
+
+    def zero_(self):
+        return inplace.overwrite(self, "zero_", 0)
+
+    def normal_(self, mean=0.0, std=1.0):
+        """Fill with draws from N(mean, std**2); `manual_seed` makes them repeat."""
+        mean, std = check.number("normal_", "mean", mean), check.number("normal_", "std", std, 0)
+        check.floats("normal_", tensor=self)
+        return inplace.overwrite(
+            self, "normal_", backend.random_generator().normal(mean, std, self.shape)
+        )
+
+    def uniform_(self, low=0.0, high=1.0):
+        """Fill with draws from [low, high); `manual_seed` makes them repeat."""
+        low = check.number("uniform_", "low", low)
+        check.floats("uniform_", tensor=self)
+        if check.number("uniform_", "high", high) < low:
+            raise ValueError(f"uniform_: low {low} is above high {high}")
+        return inplace.overwrite(
+            self, "uniform_", backend.random_generator().uniform(low, high, self.shape)
+        )
+
+    def add_(self, other, alpha=1):
+        other = _times("add_", self, other, alpha)
+        return inplace.become(self, "add_", inplace.before(self, other).add(other))
+
+    def sub_(self, other, alpha=1):
+        other = _times("sub_", self, other, alpha)
+        return inplace.become(self, "sub_", inplace.before(self, other).sub(other))
+
+    mul_, div_ = _in_place("mul_", "mul"), _in_place("div_", "div")
+    clip_, clamp_ = _in_place("clip_", "clip"), _in_place("clamp_", "clamp")
+    __iadd__, __isub__ = _in_place("+=", "__add__"), _in_place("-=", "__sub__")
+    __imul__, __itruediv__ = _in_place("*=", "__mul__"), _in_place("/=", "__truediv__")
+    __imod__, __ipow__ = _in_place("%=", "__mod__"), _in_place("**=", "__pow__")
+
+    def become(self, name, result):
+        """Take the values of `result`, an op's, into this tensor's memory: the in-place form."""
+        return inplace.become(self, name, result)
+
+    def bring_up_to_date(self):
+        """Called by the tape for a view, which shows what was changed in place since."""
+        inplace.fresh(self)
+
+    def become_view(self, source, op, options):
+        """Called by the tape: `op`, a class, with these options made this tensor of `source`."""
+        inplace.become_view(self, source, op, options)
+
+    def changed(self):
+        """Say that values in `array` were changed: ops that saved them refuse to go backward."""
+        self.counter[0] += 1
+
+    # what several methods ask
+
+    def _one_dim(self, name, dim):
+        axes = check.dims(name, check.integer(name, "dim", dim), self.ndim)
+        if not axes:
+            raise ValueError(f"{name}: a tensor of 0 axes has no dim {dim}")
+        return axes[0]
+
+    def _axes(self, name, dim, keepdim):
+        """What a reduction is given: `dim` as a tuple of axes, and `keepdim`."""
+        check.choice(name, "keepdim", keepdim, (False, True))
+        return check.dims(name, dim, self.ndim), keepdim
+
+    def _some(self, name, dim, keepdim):
+        """The same, where there must be something to reduce."""
+        axes, keepdim = self._axes(name, dim, keepdim)
+        if 0 in [self.shape[axis] for axis in axes]:
+            raise ValueError(f"{name}: a tensor of shape {self.shape} has no elements along {dim}")
+        return axes, keepdim
+
+    def _argument(self, name, dim, keepdim):
+        if dim is not None and self.ndim:
+            dim = self._one_dim(name, dim)
+        self._some(name, dim, keepdim)
+        function = np.argmax if name in ("argmax", "max") else np.argmin
+        axis = dim if self.ndim else None
+        found = function(inplace.fresh(self).array, axis=axis, keepdims=keepdim)
+        return Tensor(found)
+
+    def _extreme(self, name, dim, keepdim):
+        check.choice(name, "keepdim", keepdim, (False, True))
+        indices = self._argument(name, dim, keepdim=True)
+        if self.ndim == 0:
+            return ValuesAndIndices(self, indices)
+        axis = self._one_dim(name, dim)
+        values = r.Gather.apply(self, dim=axis, index=indices.array.copy())  # the user gets ours
+        if not keepdim:
+            values, indices = values.squeeze(axis), indices.squeeze(axis)
+        return ValuesAndIndices(values, indices)
 
 
 Function.tensor_type = Tensor
 
 
-def _array_from_python(data):
-    """Numbers and nested lists (of numbers, arrays or tensors) as an array in torch's dtypes:
-    float32 for Python's floats, while arrays in a list keep theirs."""
-    if isinstance(data, Tensor):
-        raise TypeError("Tensor: got a Tensor; use .detach() or .clone()")
-    try:
-        array = np.asarray(data)
-    except ValueError:
-        raise ValueError("Tensor: the nested lists are ragged; rows must be equally long") from None
-    if array.dtype.kind not in "fiub":
-        raise TypeError(f"Tensor: expected numbers, got {type(data).__name__} {data!r:.60}")
-    first = data
-    while isinstance(first, list | tuple) and first:
-        first = first[0]
-    if array.dtype == np.float64 and not hasattr(first, "dtype"):
-        return array.astype(np.float32)
-    return array
+class ValuesAndIndices(NamedTuple):
+    """What `x.max(dim)` returns, as torch does."""
+
+    values: Any
+    indices: Any

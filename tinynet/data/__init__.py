@@ -1,4 +1,4 @@
-"""Pictures and labels: CIFAR-100, a built-in set of drawn shapes, augmentation, batches."""
+"""Images and labels: CIFAR-100, a built-in set of drawn shapes, augmentation, batches."""
 
 from tinynet.data import augment, cifar100, shapes
 from tinynet.data.dataset import DataError, ImageSet

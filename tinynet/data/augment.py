@@ -1,7 +1,7 @@
-"""Augmentation and normalisation of whole batches, with no loop over pictures.
+"""Augmentation and normalisation of whole batches, with no loop over images.
 
-Pictures are uint8 arrays ``(N, C, H, W)``; ``rng`` is a ``numpy.random.Generator``. What chance
-decides is drawn apart from what is then done, so that a GPU can do the same to its own pictures.
+Images are uint8 arrays ``(N, C, H, W)``; ``rng`` is a ``numpy.random.Generator``. What chance
+decides is drawn apart from what is then done, so that a GPU can do the same to its own images.
 """
 
 import numpy as np
@@ -19,9 +19,9 @@ def draw_flips(N, rng):
 
 
 def shift(images, down, right):
-    """Move a window of each picture's own size ``down`` and ``right`` by so many pixels.
+    """Move a window of each image's own size ``down`` and ``right`` by so many pixels.
 
-    What lies outside of the picture is black (zero). With shifts drawn by ``draw_shifts`` this is
+    What lies outside of the image is black (zero). With shifts drawn by ``draw_shifts`` this is
     torchvision's ``RandomCrop(size, padding=padding)``. Returns a new array of the same shape.
     """
     N, C, H, W = images.shape
@@ -33,7 +33,7 @@ def shift(images, down, right):
 
 
 def flip(images, flipped):
-    """Mirror the pictures left to right where ``flipped``. Returns a new array."""
+    """Mirror the images left to right where ``flipped``. Returns a new array."""
     out = images.copy()
     out[flipped] = images[flipped, :, :, ::-1]
     return out
@@ -59,8 +59,8 @@ def normalize(images, mean, std, dtype=np.float32):
 
     The result has the shape ``(N, C, H, W)``, but its memory is ``(C, H, W, N)``, batch
     innermost: the layout in which the layers of tinynet work. It is computed as
-    ``images * scale + offset``, in place after the bytes have been reordered: moving bytes is
-    four times cheaper than moving floats.
+    ``images * scale + offset``, in place after the bytes have been reordered, for bytes are smaller
+    than floats.
     """
     scale, offset = scale_and_offset(mean, std, dtype)
     bytes_ = np.ascontiguousarray(images.transpose(1, 2, 3, 0))

@@ -1,6 +1,6 @@
 """CIFAR-100 from its binary archive: local files first, else a download.
 
-A record is one byte for the coarse label, one for the fine label and 3072 for the picture: the
+A record is one byte for the coarse label, one for the fine label and 3072 for the image: the
 red, the green and the blue plane of 32 rows. ``train.bin`` has 50,000 records, ``test.bin``
 10,000 (Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009;
 https://www.cs.toronto.edu/~kriz/cifar.html).
@@ -46,7 +46,7 @@ _WAYS_OUT = (
 def load(data_dir, split="train", download=True, mirror=None, progress=True):
     """Return one split of CIFAR-100 with its fine labels, as an ``ImageSet``.
 
-    Local files are accepted by their structure: size, range of the labels, pictures a class.
+    Local files are accepted by their structure: size, range of the labels, images per class.
     An archive is unpacked into ``cifar-100-binary/`` beside it, all or nothing; where that is
     impossible it is read in memory.
 
@@ -205,7 +205,7 @@ def _read_members(stream, archive):
 def _unpack(files, folder):
     """Write the files into a new folder, all of them or none.
 
-    Not being able to is no error, for the pictures are in memory already: the place may be
+    Not being able to is no error, for the images are in memory already: the place may be
     read-only or full. The mode bits are asked too, as an administrator may write anywhere.
     """
     parent = folder.parent
@@ -236,7 +236,7 @@ def _records(content, name, where):
     if coarse.max() >= COARSE_CLASSES or (counts != per_class).any():
         raise DataError(
             f"{name} in {where} has the right size but wrong labels (expected coarse ones "
-            f"0..{COARSE_CLASSES - 1} and {per_class} pictures of each fine class "
+            f"0..{COARSE_CLASSES - 1} and {per_class} images of each fine class "
             f"0..{CLASSES - 1}): it is damaged or another file, so delete it and copy or "
             f"download it again"
         )

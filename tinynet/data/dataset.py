@@ -1,10 +1,10 @@
-"""Labelled pictures in memory, and the error that every data source raises."""
+"""Labelled images in memory, and the error that every data source raises."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-# Pictures counted at a time by channel_stats: np.bincount widens bytes to 8-byte integers.
+# Images counted at a time by channel_stats: np.bincount widens bytes to 8-byte integers.
 _BLOCK = 1000
 
 
@@ -14,12 +14,12 @@ class DataError(ValueError):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ImageSet:
-    """Labelled pictures, as bytes.
+    """Labelled images, as bytes.
 
     Args:
         images: uint8 array ``(N, 3, H, W)``: red, green and blue plane, rows from the top.
         labels: int64 array ``(N,)``, each in ``0 .. len(class_names) - 1``.
-        class_names: one name a class.
+        class_names: one name per class.
 
     Raises:
         DataError: if an array has another type or shape, or a label is out of range.
@@ -37,7 +37,7 @@ class ImageSet:
             )
         if not _is(labels, np.int64, 1) or len(labels) != len(images):
             raise DataError(
-                f"ImageSet: labels must be an int64 array ({len(images)},), one label a picture, "
+                f"ImageSet: labels must be an int64 array ({len(images)},), one label per image, "
                 f"not {_kind(labels)}"
             )
         if len(labels) and not 0 <= labels.min() <= labels.max() < classes:
@@ -51,7 +51,7 @@ class ImageSet:
 
     def __repr__(self):
         _, C, H, W = self.images.shape
-        return f"ImageSet({len(self)} pictures {C}x{H}x{W}, {len(self.class_names)} classes)"
+        return f"ImageSet({len(self)} images {C}x{H}x{W}, {len(self.class_names)} classes)"
 
     def channel_stats(self):
         """Return the mean and the standard deviation of each channel.
@@ -63,10 +63,10 @@ class ImageSet:
         the squared distances from it are summed over 256 terms instead of millions.
 
         Raises:
-            DataError: if there is no picture.
+            DataError: if there is no image.
         """
         if not len(self):
-            raise DataError("ImageSet.channel_stats: there is no picture to take statistics of")
+            raise DataError("ImageSet.channel_stats: there is no image to take statistics of")
         counts = np.zeros((3, 256), np.int64)
         for start in range(0, len(self), _BLOCK):
             block = self.images[start : start + _BLOCK]
@@ -79,19 +79,19 @@ class ImageSet:
         return mean, np.sqrt(variance)
 
     def split(self, per_class, seed):
-        """Hold out ``per_class`` pictures of every class; return ``(rest, held_out)``.
+        """Hold out ``per_class`` images of every class; return ``(rest, held_out)``.
 
         The choice depends on ``seed`` and on the labels alone. Both parts keep the order of
-        the pictures, and together they hold each picture once.
+        the images, and together they hold each image once.
 
         Raises:
-            DataError: if ``per_class`` is below 1, or a class would keep no picture.
+            DataError: if ``per_class`` is below 1, or a class would keep no image.
         """
         smallest = np.bincount(self.labels, minlength=len(self.class_names)).min(initial=len(self))
         if not 1 <= per_class < smallest:
             raise DataError(
                 f"ImageSet.split: per_class must lie in 1..{smallest - 1} as the smallest class "
-                f"has {smallest} pictures, not {per_class}"
+                f"has {smallest} images, not {per_class}"
             )
         rng = np.random.default_rng(seed)
         held_out = np.zeros(len(self), bool)

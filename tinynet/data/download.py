@@ -66,7 +66,7 @@ def fetch(url, path, size, md5, progress=True, timeout=30, attempts=3, wait=1):
 
 
 def _fill(part, url, size, progress, timeout, attempts, wait):
-    """Bring ``part`` to its full length, in as many attempts as are worth while."""
+    """Bring ``part`` to its full length, in as many attempts as are worthwhile."""
     most, failures = _length(part), 0
     with tqdm(
         desc=part.stem, initial=most, total=size, unit="B", unit_scale=True, disable=not progress

@@ -21,18 +21,18 @@ class Loader:
     sees the batches that it would have seen.
 
     Args:
-        image_set: the pictures.
-        batch_size: pictures a batch; the last batch may be smaller.
+        image_set: the images.
+        batch_size: images per batch; the last batch may be smaller.
         mean, std: three numbers each in units of ``pixel / 255``, those of the training set.
         shuffle: draw a new order in each epoch.
         augment: crop with a padding of 4 pixels and mirror, at random.
         seed: a whole number from 0 on.
         drop_last: leave out a last batch that is smaller.
         prefetch: prepare the next batch in a thread while the caller works on this one.
-        pictures: what makes the ``x`` of a batch, if not NumPy from ``image_set``: a function of
-            ``picked``, the numbers of the pictures, and ``moves``: None, or the arrays (down,
+        images: what makes the ``x`` of a batch, if not NumPy from ``image_set``: a function of
+            ``picked``, the indices of the images, and ``moves``: None, or the arrays (down,
             right, flipped) of ``augment.shift`` and ``augment.flip``. A GPU that keeps the bytes
-            itself is told these few numbers a batch, and the same seed gives the same batches.
+            itself is told these few numbers per batch, and the same seed gives the same batches.
 
     Raises:
         DataError: if an argument is out of its range, or there would be no batch at all.
@@ -49,7 +49,7 @@ class Loader:
         seed=0,
         drop_last=False,
         prefetch=True,
-        pictures=None,
+        images=None,
     ):
         if not isinstance(image_set, ImageSet):
             raise DataError(
@@ -63,7 +63,7 @@ class Loader:
         self.mean, self.std = np.asarray(mean, np.float64), np.asarray(std, np.float64)
         self.shuffle, self.augment, self.seed = shuffle, augment, seed
         self.drop_last, self.prefetch = drop_last, prefetch
-        self.pictures = pictures or self._pictures
+        self.images = images or self._images
         self.epoch = 0
         if self.mean.shape != (3,) or self.std.shape != (3,) or not (self.std > 0).all():
             raise DataError(
@@ -71,15 +71,15 @@ class Loader:
             )
         if not len(self):
             raise DataError(
-                f"Loader: {len(image_set)} pictures make no batch of {batch_size}; lower batch_size"
+                f"Loader: {len(image_set)} images make no batch of {batch_size}; lower batch_size"
             )
 
     def __len__(self):
         """The number of batches in an epoch."""
-        pictures = len(self.image_set)
+        images = len(self.image_set)
         if not self.drop_last:
-            pictures += self.batch_size - 1
-        return pictures // self.batch_size
+            images += self.batch_size - 1
+        return images // self.batch_size
 
     def set_epoch(self, epoch):
         """Make the next iteration epoch number ``epoch``."""
@@ -101,9 +101,9 @@ class Loader:
             if self.augment:
                 shifts = augment.draw_shifts(len(picked), _PADDING, rng)
                 moves = *shifts, augment.draw_flips(len(picked), rng)
-            yield self.pictures(picked, moves), self.image_set.labels[picked]
+            yield self.images(picked, moves), self.image_set.labels[picked]
 
-    def _pictures(self, picked, moves):
+    def _images(self, picked, moves):
         images = self.image_set.images[picked]
         if moves is not None:
             down, right, flipped = moves

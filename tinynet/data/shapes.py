@@ -1,8 +1,8 @@
-"""A built-in set of 100 classes of pictures, drawn by NumPy: no file, no download.
+"""A built-in set of 100 classes of images, drawn by NumPy: no file, no download.
 
-Each picture (3x32x32 bytes, as in CIFAR-100) shows one of ten shapes with one of ten fillings;
+Each image (3x32x32 bytes, as in CIFAR-100) shows one of ten shapes with one of ten fillings;
 a class is a pair such as "striped star". Place, size, tilt, colours, background and noise are
-drawn at random and say nothing about the class. Seen in a mirror a picture keeps its class.
+drawn at random and say nothing about the class. Seen in a mirror an image keeps its class.
 
 The same arguments give the same bytes on every platform: the drawing needs only ``+ - * /``,
 ``sqrt``, ``floor``, ``min`` and ``max`` in float32, and IEEE 754 fixes their results to the last
@@ -175,14 +175,14 @@ CLASS_NAMES = tuple(f"{filling} {shape}" for shape in SHAPES for filling in FILL
 
 
 def make(split="train", per_class=None, seed=0):
-    """Draw the pictures of one split and return them as an ``ImageSet`` of 100 classes.
+    """Draw the images of one split and return them as an ``ImageSet`` of 100 classes.
 
     Args:
         split: "train" or "test". The two are drawn from different random streams.
-        per_class: pictures of each class; 200 for train and 50 for test if not given.
+        per_class: images of each class; 200 for train and 50 for test if not given.
         seed: a whole number from 0 on.
 
-    The classes take turns: picture ``i`` is of class ``i % 100``.
+    The classes take turns: image ``i`` is of class ``i % 100``.
 
     Raises:
         DataError: if an argument is out of its range.
@@ -205,7 +205,7 @@ def make(split="train", per_class=None, seed=0):
 
 
 def _draw(filling, shape, n, rng):
-    """Return n pictures of one class, uint8 (n, 3, SIZE, SIZE)."""
+    """Return n images of one class, uint8 (n, 3, SIZE, SIZE)."""
 
     def uniform(low, high, *size):
         return low + (high - low) * rng.random((n, *size), np.float32)

@@ -5,7 +5,7 @@ from tinynet.nn.activation import Dropout, LogSoftmax, ReLU, ReLU6, Softmax
 from tinynet.nn.batchnorm import BatchNorm2d
 from tinynet.nn.containers import ModuleList, Sequential
 from tinynet.nn.conv import Conv2d, ZeroPad2d
-from tinynet.nn.fusion import fold_batchnorm, fuse_activations
+from tinynet.nn.fusion import fold_batchnorm
 from tinynet.nn.linear import Flatten, Identity, Linear
 from tinynet.nn.loss import CrossEntropyLoss
 from tinynet.nn.module import Module, Parameter
@@ -33,6 +33,5 @@ __all__ = [
     "ZeroPad2d",
     "fold_batchnorm",
     "functional",
-    "fuse_activations",
     "init",
 ]

@@ -1,5 +1,6 @@
 """Activations and dropout as layers."""
 
+from tinynet import check
 from tinynet.nn import functional as F
 from tinynet.nn.module import Module
 
@@ -32,7 +33,7 @@ class ReLU6(_Activation):
 class _AlongDim(Module):
     def __init__(self, dim=None):
         super().__init__()
-        self.dim = dim
+        self.dim = None if dim is None else check.integer(type(self).__name__, "dim", dim)
 
     def extra_repr(self):
         return f"dim={self.dim}"
@@ -57,9 +58,7 @@ class Dropout(Module):
 
     def __init__(self, p=0.5, inplace=False):
         super().__init__()
-        if not 0 <= p <= 1:
-            raise ValueError(f"Dropout: p must be a probability from 0 to 1, got {p}")
-        self.p, self.inplace = p, inplace
+        self.p, self.inplace = check.number("Dropout", "p", p, 0, 1), inplace
 
     def forward(self, x):
         return F.dropout(x, self.p, self.training, self.inplace)

@@ -2,10 +2,10 @@
 
 import numpy as np
 
+from tinynet import check
 from tinynet.autograd import Tensor
 from tinynet.nn import functional as F
 from tinynet.nn import init
-from tinynet.nn.arguments import count
 from tinynet.nn.module import Module, Parameter
 
 
@@ -15,9 +15,6 @@ class BatchNorm2d(Module):
     In training by the batch's statistics, which also move the running ones:
     new = (1 - momentum) old + momentum batch (the variance unbiased); momentum None averages all
     batches alike. In evaluation by the running ones (if track_running_stats).
-
-    activation: None, "relu" or "relu6" to apply to the result in the same op; see
-    `nn.fuse_activations`, which sets it.
     """
 
     def __init__(
@@ -33,11 +30,10 @@ class BatchNorm2d(Module):
         bias=True,
     ):
         super().__init__()
-        self.num_features = count("BatchNorm2d", "num_features", num_features)
-        if not eps >= 0:
-            raise ValueError(f"BatchNorm2d: eps must not be negative, got {eps}")
-        if momentum is not None and not 0 <= momentum <= 1:
-            raise ValueError(f"BatchNorm2d: momentum must be None or from 0 to 1, got {momentum}")
+        self.num_features = check.integer("BatchNorm2d", "num_features", num_features, least=1)
+        check.number("BatchNorm2d", "eps", eps, 0)
+        if momentum is not None:
+            check.number("BatchNorm2d", "momentum", momentum, 0, 1)
         self.eps, self.momentum = eps, momentum
         self.affine, self.track_running_stats = affine, track_running_stats
         for name, wanted in (("weight", affine), ("bias", affine and bias)):
@@ -51,7 +47,6 @@ class BatchNorm2d(Module):
             self.register_buffer(
                 name, Tensor(np.zeros(shape, kind)) if track_running_stats else None
             )
-        self.activation = None
         self.reset_parameters()
         self.to(device=device, dtype=dtype)
 
@@ -69,29 +64,28 @@ class BatchNorm2d(Module):
             init.zeros_(self.bias)
 
     def forward(self, x):
-        # track_running_stats may have been switched off later: the running ones then stand still
-        tracking = self.training and self.track_running_stats and self.running_mean is not None
-        used = tracking or not self.training
-        momentum = self.momentum
+        mean, var, batches = self.running_mean, self.running_var, self.num_batches_tracked
+        training, momentum = self.training or mean is None, self.momentum
+        if self.training and not self.track_running_stats:
+            mean = var = None  # switched off later: the running statistics stand still
+        tracking = self.training and mean is not None
         if momentum is None:
-            momentum = 1 / (self.num_batches_tracked.item() + 1) if tracking else 0.0
+            momentum = 1 / (batches.item() + 1) if tracking else 0.0
         return F.batch_norm(
             x,
-            self.running_mean if used else None,
-            self.running_var if used else None,
+            mean,
+            var,
             self.weight,
             self.bias,
-            training=self.training or self.running_mean is None,
+            training=training,
             momentum=momentum,
             eps=self.eps,
-            activation=self.activation,
-            num_batches_tracked=self.num_batches_tracked if tracking else None,
+            num_batches_tracked=batches if tracking else None,
         )
 
     def extra_repr(self):
-        text = (
+        return (
             f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, "
             f"affine={self.affine}, bias={self.bias is not None}, "
             f"track_running_stats={self.track_running_stats}"
         )
-        return text if self.activation is None else f"{text}, activation={self.activation!r}"

@@ -3,6 +3,9 @@
 import itertools
 import operator
 
+from tinynet import check
+from tinynet.autograd import Tensor
+from tinynet.autograd.tape import implementation
 from tinynet.nn.module import Module
 
 
@@ -16,9 +19,10 @@ class _Indexed(Module):
         return iter(self._modules.values())
 
     def _key(self, index):
-        position = operator.index(index)
+        name = type(self).__name__
+        position = check.integer(name, "index", index)
         if not -len(self) <= position < len(self):
-            raise IndexError(f"index {index} is out of range for {len(self)} modules")
+            raise IndexError(f"{name}: index {index} is out of range for {len(self)} modules")
         return list(self._modules)[position]
 
     def __getitem__(self, index):
@@ -40,6 +44,10 @@ class _Indexed(Module):
         return self
 
     def extend(self, modules):
+        if not hasattr(modules, "__iter__"):
+            raise TypeError(
+                f"{type(self).__name__}: expected modules, got {type(modules).__name__}"
+            )
         for module in modules:
             self.append(module)
         return self
@@ -75,9 +83,15 @@ class Sequential(_Indexed):
         return type(self)(dict(items))
 
     def forward(self, x):
-        for module in self:
-            x = module(x)
-        return x
+        run = implementation(in_turn, x.array) if isinstance(x, Tensor) else in_turn
+        return run(self, x)
+
+
+def in_turn(modules, x):
+    """What a Sequential computes: one module after the other."""
+    for module in modules:
+        x = module(x)
+    return x
 
 
 class ModuleList(_Indexed):

@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from tinynet import check
 from tinynet.nn import functional as F
 from tinynet.nn import init
-from tinynet.nn.arguments import count, pair
 from tinynet.nn.module import Module, Parameter
 
 
@@ -31,20 +31,21 @@ class Conv2d(Module):
         dtype=None,
     ):
         super().__init__()
-        self.in_channels = count("Conv2d", "in_channels", in_channels)
-        self.out_channels = count("Conv2d", "out_channels", out_channels)
-        self.groups = count("Conv2d", "groups", groups)
+        self.in_channels = check.integer("Conv2d", "in_channels", in_channels, least=1)
+        self.out_channels = check.integer("Conv2d", "out_channels", out_channels, least=1)
+        self.groups = check.integer("Conv2d", "groups", groups, least=1)
         if in_channels % groups or out_channels % groups:
             raise ValueError(
                 f"Conv2d: groups={groups} must divide in_channels={in_channels} "
                 f"and out_channels={out_channels}"
             )
-        if padding_mode != "zeros":
-            raise ValueError(f"Conv2d: padding_mode must be 'zeros', got {padding_mode!r}")
-        self.kernel_size = pair("Conv2d", "kernel_size", kernel_size, least=1)
-        self.stride = pair("Conv2d", "stride", stride, least=1)
-        self.dilation = pair("Conv2d", "dilation", dilation, least=1)
-        self.padding = padding if isinstance(padding, str) else pair("Conv2d", "padding", padding)
+        check.choice("Conv2d", "padding_mode", padding_mode, ("zeros",))
+        self.kernel_size = check.pair("Conv2d", "kernel_size", kernel_size, least=1)
+        self.stride = check.pair("Conv2d", "stride", stride, least=1)
+        self.dilation = check.pair("Conv2d", "dilation", dilation, least=1)
+        self.padding = (
+            padding if isinstance(padding, str) else check.pair("Conv2d", "padding", padding)
+        )
         F.conv_window(self.kernel_size, self.stride, self.padding, self.dilation)  # may refuse
         shape = (out_channels, in_channels // groups, *self.kernel_size)
         self.weight = Parameter(np.empty(shape, np.float32))
@@ -81,7 +82,13 @@ class ZeroPad2d(Module):
 
     def __init__(self, padding):
         super().__init__()
-        self.padding = (padding,) * 4 if isinstance(padding, int) else tuple(padding)
+        four = padding if isinstance(padding, tuple | list) else (padding,) * 4
+        self.padding = tuple(check.integer("ZeroPad2d", "padding", side, least=0) for side in four)
+        if len(self.padding) != 4:
+            raise ValueError(
+                "ZeroPad2d: padding must be an integer or (left, right, top, bottom), "
+                f"got {padding!r}"
+            )
 
     def forward(self, x):
         return F.pad(x, self.padding)

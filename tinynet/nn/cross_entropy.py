@@ -1,9 +1,13 @@
 """The cross-entropy loss: torch's arguments, shapes and reductions around the fused op."""
 
-from tinynet import backend
+import math
+
+from tinynet import backend, check
 from tinynet.autograd import Tensor
-from tinynet.nn.arguments import check_tensor, same_dtype
-from tinynet.ops.softmax import SoftmaxCrossEntropy
+from tinynet.autograd.mode import mode
+from tinynet.ops.loss import SoftmaxCrossEntropy
+
+REDUCTIONS = ("mean", "sum", "none")
 
 
 def cross_entropy(
@@ -11,35 +15,42 @@ def cross_entropy(
 ):
     """-log softmax(input)[target], stably.
 
-    Args: input: logits (N, K), or (K,), or (N, K, d1, ...). target: class numbers of the input's
+    Args: input: logits (N, K), or (K,), or (N, K, d1, ...). target: labels of the input's
     shape without K, or probabilities of the input's shape. weight (K,): a factor for each class.
     reduction: 'mean' (over the counted targets, by their weights), 'sum' or 'none'.
     ignore_index: targets of this number count as nothing. label_smoothing s in [0, 1]: the
     target is taken with 1 - s, and s is spread over all K classes.
 
     Raises TypeError and ValueError for wrong shapes, dtypes and options, and on the CPU for wrong
-    class numbers: on a GPU they make the loss NaN.
+    labels: on a GPU they make the loss NaN.
     """
-    _check(input, target, weight, reduction, label_smoothing)
+    _check(input, target, weight, ignore_index, reduction, label_smoothing)
     K = input.shape[0] if input.ndim == 1 else input.shape[1]
     spatial = input.shape[2:]
 
     def rows(t):  # (N, K, d1, ...) -> (N*d1*..., K)
         if t.ndim == 1:
             return t.reshape(1, K)
-        return t.reshape(t.shape[0], K, -1).transpose(1, 2).reshape(-1, K) if spatial else t
+        if not spatial:
+            return t
+        places = math.prod(spatial)  # not -1, since N may be 0
+        flat = t.reshape(t.shape[0], K, places).transpose(1, 2)
+        return flat.reshape(t.shape[0] * places, K)
 
     per_class = target.dtype.kind in "iu"
-    labels = target.array.reshape(-1) if per_class else rows(target.detach()).array
-    # on a GPU the CPU would have to wait; float16 has no kernel that would notice
-    if per_class and (target.device == "cpu" or input.dtype.itemsize < 4):
+    # a copy, since the op keeps it for backward
+    labels = (
+        target.detach().array.reshape(-1) if per_class else rows(target.detach()).array
+    ).copy()
+    # a GPU would have to be waited for; its kernel makes the loss NaN instead
+    if per_class and (target.device == "cpu" or mode.plain):
         _check_labels(labels, K, ignore_index)
     losses = SoftmaxCrossEntropy.apply(
         rows(input),
         target=labels,
         label_smoothing=label_smoothing,
         ignore_index=ignore_index,
-        weight=None if weight is None else weight.array,
+        weight=None if weight is None else weight.detach().array.copy(),
     )
     if reduction == "sum":
         return losses.sum()
@@ -48,33 +59,30 @@ def cross_entropy(
     return losses.reshape(input.shape[:1] + spatial if input.ndim > 1 else ())
 
 
-def _check(input, target, weight, reduction, label_smoothing):
+def _check(input, target, weight, ignore_index, reduction, label_smoothing):
     name = "cross_entropy"
-    check_tensor(name, "input", input)
-    check_tensor(name, "target", target)
+    check.tensors(name, input=input, target=target)
     if input.dtype.kind != "f" or input.ndim == 0:
         raise ValueError(
             f"{name}: expected floating logits (N, K), got {input.dtype} of shape {input.shape}"
         )
-    if reduction not in ("mean", "sum", "none"):
-        raise ValueError(f"{name}: reduction must be 'mean', 'sum' or 'none', got {reduction!r}")
-    if not 0 <= label_smoothing <= 1:
-        raise ValueError(f"{name}: label_smoothing must be from 0 to 1, got {label_smoothing}")
+    check.choice(name, "reduction", reduction, REDUCTIONS)
+    check.number(name, "label_smoothing", label_smoothing, 0, 1)
+    check.integer(name, "ignore_index", ignore_index)
     K = input.shape[0] if input.ndim == 1 else input.shape[1]
     if weight is not None:
-        check_tensor(name, "weight", weight)
-        same_dtype(name, input=input, weight=weight)
+        check.floats(name, input=input, weight=weight)
         if weight.shape != (K,):
             raise ValueError(f"{name}: weight must have shape ({K},), got {weight.shape}")
     if target.dtype.kind == "b":
-        raise TypeError(f"{name}: target must hold class numbers or probabilities, got bools")
+        raise TypeError(f"{name}: target must hold labels or probabilities, got bools")
     if target.device != input.device:
         raise ValueError(f"{name}: input is on {input.device}, target on {target.device}")
     labels_shape = input.shape[:1] + input.shape[2:] if input.ndim > 1 else ()
     expected = labels_shape if target.dtype.kind in "iu" else input.shape
     if target.shape != expected:
         raise ValueError(
-            f"{name}: logits of shape {input.shape} need a target of class numbers of shape "
+            f"{name}: logits of shape {input.shape} need a target of labels of shape "
             f"{labels_shape} or of probabilities of shape {input.shape}, "
             f"got {target.dtype} of shape {target.shape}"
         )
@@ -84,7 +92,7 @@ def _check_labels(labels, K, ignore_index):
     wrong = ((labels < 0) | (labels >= K)) & (labels != ignore_index)
     if wrong.any():
         raise ValueError(
-            f"cross_entropy: class numbers must be from 0 to {K - 1} "
+            f"cross_entropy: labels must be from 0 to {K - 1} "
             f"(or ignore_index={ignore_index}), got {int(labels[wrong][0])}"
         )
 

@@ -1,20 +1,20 @@
 """Layers as functions, by torch's names: arguments are checked here, then an op is applied."""
 
+import functools
+
 import numpy as np
 
+from tinynet import check
 from tinynet.autograd import Tensor
-from tinynet.backend import array_module, random_generator, to_device
-from tinynet.nn.arguments import check_tensor, pair, same_dtype
+from tinynet.backend import random_generator, to_device
 from tinynet.nn.cross_entropy import cross_entropy
-from tinynet.ops.activation import ReLU, ReLU6
+from tinynet.ops.activation import LogSoftmax, ReLU, ReLU6, Softmax
 from tinynet.ops.batchnorm import BatchNorm
 from tinynet.ops.conv import Conv2d
 from tinynet.ops.depthwise import DepthwiseConv2d
-from tinynet.ops.layout import check_images
-from tinynet.ops.linear import Linear
-from tinynet.ops.padding import Pad
-from tinynet.ops.pooling import AveragePool2d, MaxPool2d, adaptive_averages, window_averages
-from tinynet.ops.softmax import LogSoftmax, Softmax
+from tinynet.ops.matmul import Linear
+from tinynet.ops.pooling import AdaptiveAveragePool2d, AveragePool2d, MaxPool2d
+from tinynet.ops.shapes import Pad
 from tinynet.ops.window import Window
 
 __all__ = [
@@ -41,48 +41,65 @@ def conv2d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
     or (height, width); padding also 'valid' or 'same' (output as large as the input, stride 1).
     groups: the channels fall into groups that do not meet; groups == C is depthwise.
     """
-    check_tensor("conv2d", "input", input)
-    check_tensor("conv2d", "weight", weight)
-    same_dtype("conv2d", input=input, weight=weight, bias=bias)
-    if weight.ndim != 4:
+    check.floats("conv2d", input=input, weight=weight, bias=bias)
+    if weight.array.ndim != 4:
         raise ValueError(f"conv2d: weight must be (O, C/groups, KH, KW), got shape {weight.shape}")
-    O, Cg = weight.shape[:2]
-    if groups < 1 or O % groups:
+    (_, C, H, W), (O, Cg, *kernel) = _images("conv2d", input), weight.array.shape
+    if 0 in weight.array.shape:
+        raise ValueError(f"conv2d: weight has no elements, got shape {weight.shape}")
+    groups = check.integer("conv2d", "groups", groups, least=1)
+    if O % groups:
         raise ValueError(f"conv2d: groups={groups} does not divide the {O} output channels")
+    if Cg * groups != C:
+        raise ValueError(
+            f"conv2d: the input has {C} channels, expected {Cg * groups} "
+            f"(weight of shape {weight.shape}, groups={groups})"
+        )
     if bias is not None and bias.shape != (O,):
         raise ValueError(f"conv2d: bias must have shape ({O},), got {bias.shape}")
-    window = conv_window(weight.shape[2:], stride, padding, dilation)
+    # what layers hold comes again at every step; what else a user may give is not kept
+    usual = {int, tuple, str}.issuperset(map(type, (stride, padding, dilation)))
+    make = conv_window if usual else conv_window.__wrapped__
+    window = make(tuple(kernel), stride, padding, dilation)
+    if min(window.output_size(H, W)) < 1:
+        _refuse_misfit("conv2d", window, H, W)
     inputs = (input, weight) if bias is None else (input, weight, bias)
-    if groups > 1 and Cg == 1 and input.ndim == 4 and input.shape[1] == groups:
+    if groups == C > 1:
         return DepthwiseConv2d.apply(*inputs, window=window)
     return Conv2d.apply(*inputs, window=window, groups=groups)
 
 
+@functools.lru_cache(maxsize=256, typed=True)
 def conv_window(kernel, stride, padding, dilation):
     """The geometry that torch's convolution arguments describe."""
-    stride = pair("conv2d", "stride", stride, least=1)
-    dilation = pair("conv2d", "dilation", dilation, least=1)
+    stride = check.pair("conv2d", "stride", stride, least=1)
+    dilation = check.pair("conv2d", "dilation", dilation, least=1)
     if padding == "valid":
         padding = 0
     if padding == "same":
         if stride != (1, 1):
             raise ValueError(f"conv2d: padding='same' needs stride 1, got {stride}")
-        total = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
-        sides = tuple((t // 2, t - t // 2) for t in total)
+        (dh, dw), (KH, KW) = dilation, kernel
+        rows, columns = dh * (KH - 1), dw * (KW - 1)
+        sides = (rows // 2, rows - rows // 2), (columns // 2, columns - columns // 2)
     elif isinstance(padding, str):
         raise ValueError(f"conv2d: padding must be numbers, 'same' or 'valid', got {padding!r}")
     else:
-        sides = tuple((p, p) for p in pair("conv2d", "padding", padding))
-    return Window(tuple(kernel), stride, sides, dilation)
+        rows, columns = check.pair("conv2d", "padding", padding)
+        sides = (rows, rows), (columns, columns)
+    return Window(kernel, stride, sides, dilation)
 
 
 def linear(input, weight, bias=None):
     """y = input weight^T + bias: (..., I) -> (..., O); weight (O, I), bias (O,) or None."""
-    check_tensor("linear", "input", input)
-    check_tensor("linear", "weight", weight)
-    same_dtype("linear", input=input, weight=weight, bias=bias)
+    check.floats("linear", input=input, weight=weight, bias=bias)
     if weight.ndim != 2:
         raise ValueError(f"linear: weight must be (O, I), got shape {weight.shape}")
+    if input.ndim == 0 or input.shape[-1] != weight.shape[1]:
+        raise ValueError(
+            f"linear: expected an input whose last axis has {weight.shape[1]} features, "
+            f"got shape {input.shape}"
+        )
     if bias is not None and bias.shape != weight.shape[:1]:
         raise ValueError(f"linear: bias must have shape {weight.shape[:1]}, got {bias.shape}")
     return Linear.apply(*((input, weight) if bias is None else (input, weight, bias)))
@@ -97,34 +114,39 @@ def batch_norm(
     training=False,
     momentum=0.1,
     eps=1e-5,
-    activation=None,
     num_batches_tracked=None,
 ):
     """Batch normalisation of (N, C, H, W) over N, H, W; the running tensors change in training.
 
-    activation: None, or "relu" or "relu6" to apply to the result in the same op.
     num_batches_tracked: a tensor of one int64, to which training adds 1.
     """
-    _need_images("batch_norm", input)
+    check.tensors("batch_norm", input=input)
+    N, C, H, W = _images("batch_norm", input)
+    if weight is None:
+        weight = Tensor(np.ones_like(input.array, shape=C))
+    if bias is None:
+        bias = Tensor(np.zeros_like(input.array, shape=C))
+    parts = {"weight": weight, "bias": bias}
+    parts |= {"running_mean": running_mean, "running_var": running_var}
+    check.floats("batch_norm", input=input, **parts)
+    check.number("batch_norm", "momentum", momentum, 0, 1)
+    check.number("batch_norm", "eps", eps, 0)
+    if num_batches_tracked is not None:
+        check.tensors("batch_norm", num_batches_tracked=num_batches_tracked)
     if not training and (running_mean is None or running_var is None):
         raise ValueError("batch_norm: evaluation needs running_mean and running_var, got None")
-    C = input.shape[1]
-    xp = array_module(input.array)
-    weight = Tensor(xp.ones(C, input.dtype)) if weight is None else weight
-    bias = Tensor(xp.zeros(C, input.dtype)) if bias is None else bias
-    for name, tensor in (
-        ("weight", weight),
-        ("bias", bias),
-        ("running_mean", running_mean),
-        ("running_var", running_var),
-    ):
-        if tensor is not None and tensor.shape != (C,):
+    if training and N * H * W < 2:
+        raise ValueError(
+            f"batch_norm: training needs more than one value per channel, got an input of "
+            f"shape {input.shape}; use a larger batch or call eval()"
+        )
+    for name, tensor in parts.items():
+        if tensor is not None and tensor.array.shape != (C,):
             raise ValueError(
                 f"batch_norm: {name} has shape {tensor.shape}, expected ({C},) "
                 f"for an input of {C} channels"
             )
-    same_dtype("batch_norm", input=input, weight=weight, bias=bias)
-    return BatchNorm.apply(
+    y = BatchNorm.apply(
         input,
         weight,
         bias,
@@ -133,51 +155,53 @@ def batch_norm(
         running_var=None if running_var is None else running_var.array,
         momentum=momentum,
         eps=eps,
-        activation=activation,
         num_batches_tracked=None if num_batches_tracked is None else num_batches_tracked.array,
     )
+    for tensor in (running_mean, running_var, num_batches_tracked) if training else ():
+        if tensor is not None:
+            tensor.changed()
+    return y
 
 
 def relu(input, inplace=False):
     """max(x, 0). inplace: `input` itself becomes the result."""
+    check.tensors("relu", input=input)
     y = ReLU.apply(input)
-    return input.rebind(y) if inplace else y
+    return input.become("relu", y) if inplace else y
 
 
 def relu6(input, inplace=False):
     """min(max(x, 0), 6). inplace: `input` itself becomes the result."""
+    check.tensors("relu6", input=input)
     y = ReLU6.apply(input)
-    return input.rebind(y) if inplace else y
+    return input.become("relu6", y) if inplace else y
 
 
 def adaptive_avg_pool2d(input, output_size):
     """Average to `output_size`: an int or (HO, WO), None keeping that axis."""
-    _need_images("adaptive_avg_pool2d", input)
-    H, W = input.shape[2:]
-    if not isinstance(output_size, tuple | list):
-        output_size = (output_size, output_size)
-    if len(output_size) == 2:  # None keeps the input's size
-        output_size = [
-            size if wanted is None else wanted
-            for wanted, size in zip(output_size, (H, W), strict=True)
+    check.floats("adaptive_avg_pool2d", input=input)
+    *_, H, W = _images("adaptive_avg_pool2d", input)
+    both = output_size if isinstance(output_size, tuple | list) else (output_size, output_size)
+    if len(both) == 2:  # None keeps the input's size
+        both = [
+            size if wanted is None else wanted for wanted, size in zip(both, (H, W), strict=True)
         ]
-    HO, WO = pair("adaptive_avg_pool2d", "output_size", output_size, least=1)
-    return AveragePool2d.apply(
-        input,
-        row_averages=adaptive_averages(H, HO, input.dtype),
-        column_averages=adaptive_averages(W, WO, input.dtype),
-    )
+    size = check.pair("adaptive_avg_pool2d", "output_size", both, least=1)
+    if 0 in (H, W):
+        raise ValueError(f"adaptive_avg_pool2d: no pixels to average in shape {input.shape}")
+    return AdaptiveAveragePool2d.apply(input, output_size=size)
 
 
 def _pool_window(name, input, kernel_size, stride, padding, dilation, ceil_mode):
-    """The geometry that torch's pooling arguments describe, and its output size."""
-    _need_images(name, input)
-    kernel = pair(name, "kernel_size", kernel_size, least=1)
-    stride = kernel if stride is None else pair(name, "stride", stride, least=1)
-    padding = pair(name, "padding", padding)
-    dilation = pair(name, "dilation", dilation, least=1)
+    """The geometry that torch's pooling arguments describe."""
+    check.floats(name, input=input)
+    *_, H, W = _images(name, input)
+    kernel = check.pair(name, "kernel_size", kernel_size, least=1)
+    stride = kernel if stride is None else check.pair(name, "stride", stride, least=1)
+    padding = check.pair(name, "padding", padding)
+    dilation = check.pair(name, "dilation", dilation, least=1)
     sides = []
-    for size, k, d, s, p in zip(input.shape[2:], kernel, dilation, stride, padding, strict=True):
+    for size, k, d, s, p in zip((H, W), kernel, dilation, stride, padding, strict=True):
         span = d * (k - 1) + 1
         if 2 * p > span:
             raise ValueError(
@@ -185,29 +209,33 @@ def _pool_window(name, input, kernel_size, stride, padding, dilation, ceil_mode)
             )
         beyond = 0  # pixels by which the last window may reach beyond the padding
         if ceil_mode:
-            start = -(-(size + 2 * p - span) // s) * s  # of the last window, in the padded picture
+            start = -(-(size + 2 * p - span) // s) * s  # of the last window, in the padded image
             if start >= size + p:  # windows that begin in the far padding do not count
                 start -= s
             beyond = max(start + span - (size + 2 * p), 0)
         sides.append((p, p + beyond))
     window = Window(kernel, stride, tuple(sides), dilation)
-    return window, window.output_size(name, *input.shape[2:])
+    if min(window.output_size(H, W)) < 1:
+        _refuse_misfit(name, window, H, W)
+    return window
 
 
 def avg_pool2d(input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True):
     """Average over windows; stride defaults to the kernel size.
 
-    ceil_mode: a last window may reach beyond the border. count_include_pad: the zeros of the
-    padding count.
+    ceil_mode: a last window may reach beyond the border, and ends with the padding.
+    count_include_pad: the zeros of the padding count.
     """
-    window, out_size = _pool_window("avg_pool2d", input, kernel_size, stride, padding, 1, ceil_mode)
-    averages = [
-        window_averages(size, out, k, s, p, count_include_pad, input.dtype)
-        for size, out, k, s, (p, _) in zip(
-            input.shape[2:], out_size, window.kernel, window.stride, window.padding, strict=True
-        )
-    ]
-    return AveragePool2d.apply(input, row_averages=averages[0], column_averages=averages[1])
+    window = _pool_window("avg_pool2d", input, kernel_size, stride, padding, 1, ceil_mode)
+    *_, H, W = input.shape
+    (top, _), (left, _) = window.padding
+    counts = np.zeros(window.padded_shape((H, W)), input.dtype)
+    if count_include_pad:
+        counts[: top + H + top, : left + W + left] = 1
+    else:
+        counts[top : top + H, left : left + W] = 1
+    divisor = sum(seen for _, _, seen in window.taps(counts))
+    return AveragePool2d.apply(input, window=window, divisor=to_device(divisor, input.device))
 
 
 def max_pool2d(input, kernel_size, stride=None, padding=0, dilation=1, *, ceil_mode=False):
@@ -215,19 +243,19 @@ def max_pool2d(input, kernel_size, stride=None, padding=0, dilation=1, *, ceil_m
 
     ceil_mode: a last window may reach beyond the border.
     """
-    window, _ = _pool_window("max_pool2d", input, kernel_size, stride, padding, dilation, ceil_mode)
+    window = _pool_window("max_pool2d", input, kernel_size, stride, padding, dilation, ceil_mode)
     return MaxPool2d.apply(input, window=window)
 
 
 def pad(input, pad, mode="constant", value=None):
     """A border of `value` (by default 0) around the last axes.
 
-    pad = (left, right, top, bottom, ...): the last axis first, two numbers an axis, from 0 up.
+    pad = (left, right, top, bottom, ...): the last axis first, two numbers per axis, from 0 up.
     Modes other than 'constant' are not supported.
     """
-    check_tensor("pad", "input", input)
-    if mode != "constant":
-        raise ValueError(f"pad: mode must be 'constant', got {mode!r}")
+    check.tensors("pad", input=input)
+    check.choice("pad", "mode", mode, ("constant",))
+    value = check.number("pad", "value", 0 if value is None else value)
     pad = tuple(pad) if isinstance(pad, tuple | list) else (pad,)
     whole = all(hasattr(p, "__index__") and p >= 0 for p in pad)
     if len(pad) % 2 or len(pad) > 2 * input.ndim or not whole:
@@ -236,20 +264,19 @@ def pad(input, pad, mode="constant", value=None):
             f"from 0 up, for an input of shape {input.shape}, got {pad!r}"
         )
     sides = tuple(zip(pad[-2::-2], pad[::-2], strict=True))
-    return Pad.apply(input, sides=sides, value=0 if value is None else value)
+    return Pad.apply(input, sides=sides, value=value)
 
 
 def dropout(input, p=0.5, training=True, inplace=False):
     """Each element is 0 with probability p, else x / (1 - p) (Srivastava et al., JMLR 2014)."""
-    check_tensor("dropout", "input", input)
-    if not 0 <= p <= 1:
-        raise ValueError(f"dropout: p must be a probability from 0 to 1, got {p}")
+    check.tensors("dropout", input=input)
+    p = check.number("dropout", "p", p, 0, 1)
     if not training or p == 0:
         return input
     kept = random_generator().random(input.shape, dtype=np.float32) >= p
     scale = (kept / (1 - p) if p < 1 else kept).astype(input.dtype)
     y = input * Tensor(to_device(scale, input.device))
-    return input.rebind(y) if inplace else y
+    return input.become("dropout", y) if inplace else y
 
 
 def softmax(input, dim=None):
@@ -265,17 +292,25 @@ def log_softmax(input, dim=None):
 
 
 def _one_dim(name, input, dim):
-    check_tensor(name, "input", input)
+    check.tensors(name, input=input)
     if dim is None:
         dim = 0 if input.ndim in (0, 1, 3) else 1
-    if not isinstance(dim, int) or not -max(input.ndim, 1) <= dim < max(input.ndim, 1):
+    (axis,) = check.dims(name, check.integer(name, "dim", dim), input.ndim) or (-1,)
+    return axis
+
+
+def _images(name, input):
+    """The sizes (N, C, H, W) of a tensor that must have these axes."""
+    if input.array.ndim != 4:
         raise ValueError(
-            f"{name}: dim must be an axis of a tensor of shape {input.shape}, got {dim!r}"
+            f"{name}: expected an input of shape (N, C, H, W), got shape {input.shape}"
+            + ("; add the batch axis with x.unsqueeze(0)" if input.ndim == 3 else "")
         )
-    return dim
+    return input.array.shape
 
 
-def _need_images(name, input):
-    check_tensor(name, "input", input)
-    check_images(name, input)
-    same_dtype(name, input=input)
+def _refuse_misfit(name, window, height, width):
+    raise ValueError(
+        f"{name}: a window spanning {window.span} does not fit an input of "
+        f"{height}x{width} padded by {window.padding}; use a smaller kernel or more padding"
+    )

@@ -1,34 +1,12 @@
-"""Two layers computed as one: the same numbers with fewer passes over memory.
-
-Both functions change a model in place, layer pairs inside its `Sequential`s only, and leave the
-places (and so the names in the state_dict) of all other layers as they are: a layer that another
-one has taken over becomes an `Identity`.
-"""
+"""Two layers made one, for inference: the same numbers with fewer passes over memory."""
 
 import collections
 
-from tinynet.nn.activation import ReLU, ReLU6
 from tinynet.nn.batchnorm import BatchNorm2d
 from tinynet.nn.containers import Sequential
 from tinynet.nn.conv import Conv2d
 from tinynet.nn.linear import Identity
-from tinynet.nn.module import Parameter
-
-ACTIVATIONS = {ReLU: "relu", ReLU6: "relu6"}
-
-
-def fuse_activations(model):
-    """Let every BatchNorm2d apply the ReLU or ReLU6 that follows it. Returns `model`.
-
-    For training and evaluation alike; parameters, buffers and results stay what they are. To
-    step through the network op by op, leave it out.
-    """
-    for norm, container, place in _neighbours(model):
-        activation = ACTIVATIONS.get(type(container[place]))
-        if type(norm) is BatchNorm2d and norm.activation is None and activation:
-            norm.activation = activation
-            container[place] = Identity().train(norm.training)
-    return model
+from tinynet.nn.module import Module, Parameter
 
 
 def fold_batchnorm(model):
@@ -39,6 +17,8 @@ def fold_batchnorm(model):
     (+ the convolution's bias, scaled). The model can not be trained any further, nor its old
     state_dict loaded. Results differ by rounding only. Raises ValueError in training mode.
     """
+    if not isinstance(model, Module):
+        raise TypeError(f"fold_batchnorm: expected a Module, got {type(model).__name__}")
     for conv, container, place in _neighbours(model):
         norm = container[place]
         if not (isinstance(conv, Conv2d) and type(norm) is BatchNorm2d):
@@ -55,10 +35,7 @@ def fold_batchnorm(model):
         mean = norm.running_mean.array - (0 if conv.bias is None else conv.bias.array)
         conv.weight = Parameter(conv.weight.array * scale[:, None, None, None])
         conv.bias = Parameter(shift - mean * scale)
-        left_over = {name: kind for kind, name in ACTIVATIONS.items()}.get(
-            norm.activation, Identity
-        )
-        container[place] = left_over().eval()
+        container[place] = Identity().eval()
     return model
 
 

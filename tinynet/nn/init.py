@@ -6,6 +6,7 @@ Glorot ("xavier"): Glorot and Bengio (2010), equation 16. He ("kaiming"): He et 
 
 import math
 
+from tinynet import check
 from tinynet.autograd import Tensor, no_grad
 
 
@@ -45,7 +46,7 @@ def calculate_gain(nonlinearity, param=None):
     if nonlinearity == "relu":
         return math.sqrt(2.0)
     if nonlinearity == "leaky_relu":
-        slope = 0.01 if param is None else param
+        slope = check.number("init", "the slope a", 0.01 if param is None else param)
         return math.sqrt(2.0 / (1 + slope**2))
     raise ValueError(
         "init: nonlinearity must be linear, conv2d, sigmoid, tanh, relu or leaky_relu, "
@@ -55,6 +56,7 @@ def calculate_gain(nonlinearity, param=None):
 
 def fans(tensor):
     """(fan_in, fan_out) of a weight (O, I, ...): connections into and out of one unit."""
+    check.tensors("init", tensor=tensor)
     if tensor.ndim < 2:
         raise ValueError(f"init: fans need a weight of at least 2 axes, got shape {tensor.shape}")
     field = math.prod(tensor.shape[2:])
@@ -63,12 +65,13 @@ def fans(tensor):
 
 def xavier_uniform_(tensor, gain=1.0):
     fan_in, fan_out = fans(tensor)
-    bound = gain * math.sqrt(6.0 / (fan_in + fan_out))
+    bound = check.number("init", "gain", gain) * math.sqrt(6.0 / (fan_in + fan_out))
     return uniform_(tensor, -bound, bound)
 
 
 def xavier_normal_(tensor, gain=1.0):
     fan_in, fan_out = fans(tensor)
+    gain = check.number("init", "gain", gain)
     return normal_(tensor, 0.0, gain * math.sqrt(2.0 / (fan_in + fan_out)))
 
 

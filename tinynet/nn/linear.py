@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from tinynet import check
 from tinynet.nn import functional as F
 from tinynet.nn import init
-from tinynet.nn.arguments import count
 from tinynet.nn.module import Module, Parameter
 
 
@@ -13,8 +13,8 @@ class Linear(Module):
 
     def __init__(self, in_features, out_features, bias=True, device=None, dtype=None):
         super().__init__()
-        self.in_features = count("Linear", "in_features", in_features)
-        self.out_features = count("Linear", "out_features", out_features)
+        self.in_features = check.integer("Linear", "in_features", in_features, least=1)
+        self.out_features = check.integer("Linear", "out_features", out_features, least=1)
         self.weight = Parameter(np.empty((out_features, in_features), np.float32))
         self.register_parameter(
             "bias", Parameter(np.empty(out_features, np.float32)) if bias else None
@@ -40,9 +40,11 @@ class Flatten(Module):
 
     def __init__(self, start_dim=1, end_dim=-1):
         super().__init__()
-        self.start_dim, self.end_dim = start_dim, end_dim
+        self.start_dim = check.integer("Flatten", "start_dim", start_dim)
+        self.end_dim = check.integer("Flatten", "end_dim", end_dim)
 
     def forward(self, x):
+        check.tensors("Flatten", input=x)
         return x.flatten(self.start_dim, self.end_dim)
 
     def extra_repr(self):

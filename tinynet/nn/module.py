@@ -2,7 +2,7 @@
 
 from tinynet import backend
 from tinynet.autograd import Tensor
-from tinynet.autograd.conversion import check_dtype, device_and_dtype
+from tinynet.autograd.convert import device_and_dtype
 from tinynet.nn.state import StateMethods
 
 
@@ -10,7 +10,10 @@ class Parameter(Tensor):
     """A tensor that a Module lists among its parameters; it requires a gradient by default."""
 
     def __init__(self, data, requires_grad=True):
-        super().__init__(data.array if isinstance(data, Tensor) else data, requires_grad)
+        shared = isinstance(data, Tensor)
+        super().__init__(data.array if shared else data, requires_grad)
+        if shared:
+            self.counter = data.counter
 
     def __repr__(self):
         return "Parameter containing:\n" + super().__repr__()
@@ -62,6 +65,8 @@ class Module(StateMethods):
         for table in (self._parameters, self._buffers, self._modules):
             if name in table:
                 return table[name]
+        if hasattr(type(self), name):  # a property, whose own AttributeError must not be hidden
+            return object.__getattribute__(self, name)
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
 
     def __delattr__(self, name):
@@ -225,12 +230,9 @@ class Module(StateMethods):
 
         A dtype must be floating and is taken by the floating tensors only.
         """
-        device, dtype = device_and_dtype(targets, device, dtype)
-        if dtype is not None:
-            dtype = check_dtype("Module.to", dtype)
-            if dtype.kind != "f":
-                raise TypeError(f"Module.to: dtype must be floating, got {dtype}")
-        device = None if device is None else backend.check_device(device)
+        device, dtype = device_and_dtype("Module.to", targets, device, dtype)
+        if dtype is not None and dtype.kind != "f":
+            raise TypeError(f"Module.to: dtype must be floating, got {dtype}")
 
         def move(array):
             if dtype is not None and array.dtype.kind == "f":

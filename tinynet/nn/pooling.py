@@ -1,7 +1,15 @@
 """Pooling layers."""
 
+from tinynet import check
 from tinynet.nn import functional as F
 from tinynet.nn.module import Module
+
+
+def _check(name, kernel_size, stride, padding, dilation=1):
+    check.pair(name, "kernel_size", kernel_size, least=1)
+    check.pair(name, "stride", 1 if stride is None else stride, least=1)
+    check.pair(name, "padding", padding)
+    check.pair(name, "dilation", dilation, least=1)
 
 
 class AdaptiveAvgPool2d(Module):
@@ -9,6 +17,9 @@ class AdaptiveAvgPool2d(Module):
 
     def __init__(self, output_size):
         super().__init__()
+        for size in output_size if isinstance(output_size, tuple | list) else (output_size,):
+            if size is not None:
+                check.integer("AdaptiveAvgPool2d", "output_size", size, least=1)
         self.output_size = output_size
 
     def forward(self, x):
@@ -25,6 +36,7 @@ class AvgPool2d(Module):
         self, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True
     ):
         super().__init__()
+        _check("AvgPool2d", kernel_size, stride, padding)
         self.kernel_size, self.padding = kernel_size, padding
         self.stride = kernel_size if stride is None else stride
         self.ceil_mode, self.count_include_pad = ceil_mode, count_include_pad
@@ -43,6 +55,7 @@ class MaxPool2d(Module):
 
     def __init__(self, kernel_size, stride=None, padding=0, dilation=1, *, ceil_mode=False):
         super().__init__()
+        _check("MaxPool2d", kernel_size, stride, padding, dilation)
         self.kernel_size, self.padding = kernel_size, padding
         self.stride = kernel_size if stride is None else stride
         self.dilation, self.ceil_mode = dilation, ceil_mode

@@ -4,8 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tinynet import backend
+from tinynet import backend, check
 from tinynet.autograd import Tensor
+from tinynet.autograd.convert import as_array
 
 
 class LoadResult(NamedTuple):
@@ -77,19 +78,21 @@ class StateMethods:
         for name, array in arrays.items():
             target = own[name].array
             target[...] = backend.to_device(array, backend.device_of(target))
+            own[name].changed()
         return LoadResult(missing, unexpected)
 
 
 def _as_array(name, value):
     """A Tensor, an array of either library, or another library's CPU tensor, as an array."""
-    if isinstance(value, Tensor):
-        return value.array
     if hasattr(value, "detach"):  # torch refuses to convert a parameter otherwise
         value = value.detach()
-    array = value if backend.is_array(value) else np.asarray(value)
-    if array.dtype.kind not in "fiub":
-        raise TypeError(f"load_state_dict: {name} holds no numbers but {type(value).__name__}")
-    return array
+    if isinstance(value, Tensor):
+        return value.array
+    if isinstance(value, np.ndarray) or backend.is_array(value):
+        return check.array("load_state_dict", name, value)
+    if hasattr(value, "__array__"):
+        return check.array("load_state_dict", name, np.asarray(value))
+    return as_array(value, f"load_state_dict: {name}")
 
 
 def _some(names, most=6):

@@ -1,46 +1,82 @@
-"""ReLU and ReLU6. Backward needs only where the function rises: a mask of one byte a value."""
+"""ReLU, ReLU6 and the two softmaxes."""
 
 import numpy as np
 
 from tinynet.autograd.tape import Function
-from tinynet.backend import array_module
-
-CEILINGS = {"relu": np.inf, "relu6": 6}
-
-
-def clamp(z, ceiling, out=None):
-    """min(max(z, 0), ceiling)"""
-    return array_module(z).clip(z, 0, ceiling, out=out)
-
-
-def rises(z, ceiling):
-    """Where 0 < z < ceiling: False at both kinks, as in torch."""
-    mask = z > 0
-    if ceiling != np.inf:
-        mask &= z < ceiling
-    return mask
 
 
 class ReLU(Function):
-    """y = max(x, 0);  gx = gy where x > 0, else 0 (0 at the kink, as in torch)"""
-
-    ceiling = CEILINGS["relu"]
+    rule = {"y": "max(x, 0)", "gx": "gy where x > 0, 0 elsewhere"}
+    where = "0 at the kink x = 0, as in torch"
+    ceiling = np.inf
 
     def forward(self, x):
-        if self.needs[0]:
-            self.save(rises(x, self.ceiling))
-        return clamp(x, self.ceiling)
+        self.save(x > 0)
+        return np.maximum(x, 0)
 
     def backward(self, gy):
-        (mask,) = self.saved
-        return gy * mask
+        (rises,) = self.saved
+        return np.where(rises, gy, 0)
 
 
 class ReLU6(ReLU):
-    """y = min(max(x, 0), 6);  gx = gy where 0 < x < 6, else 0 (0 at both kinks, as in torch)
+    """Howard et al., arXiv 1704.04861 (the code); Krizhevsky, "Convolutional deep belief networks
+    on CIFAR-10" (2010)."""
 
-    Howard et al., arXiv 1704.04861 (the code); Krizhevsky, "Convolutional deep belief networks
-    on CIFAR-10" (2010).
-    """
+    rule = {"y": "min(max(x, 0), 6)", "gx": "gy where 0 < x < 6, 0 elsewhere"}
+    where = "0 at both kinks, x = 0 and x = 6, as in torch"
+    ceiling = 6
 
-    ceiling = CEILINGS["relu6"]
+    def forward(self, x):
+        self.save((x > 0) & (x < 6))
+        return np.minimum(np.maximum(x, 0), 6)
+
+
+class Softmax(Function):
+    """The row's maximum is subtracted first: exp then never overflows, and y is the same."""
+
+    rule = {
+        "y[i]": "exp(x[i]) / (sum over j of exp(x[j]))",
+        "gx[i]": "y[i] (gy[i] - sum over j of gy[j] y[j])",
+    }
+    where = "i, j: positions along dim"
+
+    def __init__(self, dim):
+        self.dim = dim
+
+    def forward(self, x):
+        exps = np.exp(x - x.max(axis=self.dim, keepdims=True))
+        y = exps / exps.sum(axis=self.dim, keepdims=True)
+        self.save(y)
+        return y
+
+    def backward(self, gy):
+        (y,) = self.saved
+        return y * (gy - (gy * y).sum(axis=self.dim, keepdims=True))
+
+
+class LogSoftmax(Function):
+    """As Softmax, the maximum is subtracted first."""
+
+    rule = {
+        "y[i]": "x[i] - log(sum over j of exp(x[j]))",
+        "gx[i]": "gy[i] - exp(y[i]) (sum over j of gy[j])",
+    }
+    where = "i, j: positions along dim"
+
+    def __init__(self, dim):
+        self.dim = dim
+
+    def forward(self, x):
+        y = log_softmax(x, self.dim)
+        self.save(y)
+        return y
+
+    def backward(self, gy):
+        (y,) = self.saved
+        return gy - np.exp(y) * gy.sum(axis=self.dim, keepdims=True)
+
+
+def log_softmax(x, axis):
+    shifted = x - x.max(axis=axis, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))

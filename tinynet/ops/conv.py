@@ -2,135 +2,82 @@
 
 Chellapilla, Puri, Simard, "High performance convolutional neural networks for document
 processing" (2006), section 3.1. "Convolution" is cross-correlation here, as in torch.
-
-Letters: N pictures, C input channels, O output channels, G groups, KH x KW kernel, HO x WO
-output positions, P = HO*WO*N.
 """
 
+import numpy as np
+
 from tinynet.autograd.tape import Function
-from tinynet.backend import array_module
-from tinynet.kernel import Kernel, blocks, suits
-from tinynet.ops.layout import batch_first, channels_first, check_images
 
 
-def im2col(x, window, out_size):
-    """(C, H, W, N) -> (C*KH*KW, P): row (c, i, j) holds what tap (i, j) of channel c sees."""
-    C, _, _, N = x.shape
-    if window.kernel == (1, 1):
-        return window.tap(window.pad(x), 0, 0, out_size).reshape(C, -1)  # no copy at stride 1
-    if suits(x):
-        return _im2col_by_kernel(x, window, out_size)
-    padded = window.pad(x)
-    columns = array_module(x).empty((C, *window.kernel, *out_size, N), dtype=x.dtype)
-    for i, j in window.taps():
-        columns[:, i, j] = window.tap(padded, i, j, out_size)
-    return columns.reshape(C * len(window.taps()), -1)  # -1 not first: N may be 0
+def im2col(x, window):
+    """(N, C, H, W) -> (N, C*KH*KW, HO*WO): row (c, i, j) is what tap (i, j) sees of channel c."""
+    N, C = x.shape[:2]
+    patches = np.stack([seen for _, _, seen in window.taps(window.pad(x))], axis=2)
+    return patches.reshape(N, C * patches.shape[2], patches[0, 0, 0].size if N * C else 0)
 
 
-def _im2col_by_kernel(x, window, out_size):
-    C, H, W, N = x.shape
-    rows, places = C * len(window.taps()), out_size[0] * out_size[1] * N
-    columns = array_module(x).empty((rows, places), x.dtype)
-    (top, _), (left, _) = window.padding
-    moves = *window.stride, *window.dilation, top, left
-    sizes = H, W, *out_size, N, *window.kernel
-    IM2COL((blocks(places), rows), (x, columns), *sizes, *moves)
-    return columns
-
-
-IM2COL = Kernel(
-    "im2col",
-    r"""
-extern "C" __global__ void im2col(
-    const real *x, real *columns, int H, int W, int HO, int WO, int N, int KH, int KW,
-    int sh, int sw, int dh, int dw, int top, int left)
-{
-    const int place = blockIdx.x * THREADS + threadIdx.x, row = blockIdx.y;
-    if (place >= HO * WO * N) return;
-    const int n = place % N, w = place / N % WO, h = place / N / WO;
-    const int c = row / (KH * KW), i = row / KW % KH, j = row % KW;
-    const int r = h * sh + i * dh - top, q = w * sw + j * dw - left;
-    const bool inside = 0 <= r && r < H && 0 <= q && q < W;
-    x += (size_t)c * H * W * N;
-    columns[(size_t)row * HO * WO * N + place] = inside ? x[(r * W + q) * N + n] : 0;
-}
-""",
-)
-
-
-def col2im(columns, x_shape, window, out_size):
-    """The transpose of `im2col`: every pixel gets the sum of its copies' gradients."""
-    C, _, _, N = x_shape
-    if window.kernel == window.stride == (1, 1) and window.padding == ((0, 0), (0, 0)):
-        return columns.reshape(x_shape)
-    padded = array_module(columns).zeros(window.padded_shape(x_shape), dtype=columns.dtype)
-    columns = columns.reshape(C, *window.kernel, *out_size, N)
-    for i, j in window.taps():
-        window.tap(padded, i, j, out_size)[...] += columns[:, i, j]
+def col2im(columns, x_shape, window):
+    """The transpose of `im2col`: every pixel gets the sum of what its copies got."""
+    padded = np.zeros_like(columns, shape=window.padded_shape(x_shape))
+    taps = window.taps(padded)
+    N, C = x_shape[:2]
+    patches = columns.reshape(N, C, len(taps), *taps[0][2].shape[2:])
+    for tap, (_, _, seen) in enumerate(taps):
+        seen += patches[:, :, tap]
     return window.unpad(padded)
 
 
-def grouped(rows, G):
-    """(R, ...) -> (G, R/G, -1), the rows of each group; without groups (R, -1), one product."""
-    R = len(rows)
-    rest = rows.size // R if R else 0  # not -1: N may be 0
-    return rows.reshape(R, rest) if G == 1 else rows.reshape(G, R // G, rest)
-
-
 class Conv2d(Function):
-    """y[n,o,h,w] = sum over c,i,j of weight[o,c,i,j] x[n,c, sh*h + dh*i, sw*w + dw*j] (+ bias[o])
+    """As matrices, for each image and group: y = W X with X = im2col(x), whose columns are the
+    patches; gx = col2im(W^T gy), gW = sum over images of gy X^T. The patches are not kept for
+    backward but laid out again: they are KH*KW times the size of x.
 
-    gx[n,c, sh*h + dh*i, sw*w + dw*j] += weight[o,c,i,j] gy[n,o,h,w], for all o;
-    gweight[o,c,i,j] = sum over n,h,w of gy[n,o,h,w] x[n,c, sh*h + dh*i, sw*w + dw*j];
-    gbias = gy summed over n,h,w.
-
-    Args: x (N, C, H, W), padded by zeros, weight (O, C/G, KH, KW), optionally bias (O,); window:
-    the geometry, stride (sh, sw), dilation (dh, dw); groups: G.
-
-    It is computed by matrices, a group at a time: Y = W X with X = im2col(x), whose columns are
-    the patches; gx = col2im(W^T gY), gW = gY X^T. The patches are not kept for backward but laid
-    out again: they are KH*KW times the size of x.
+    Args: x (N, C, H, W), weight (O, C/G, KH, KW), optionally bias (O,); window: the geometry;
+    groups: G.
     """
+
+    rule = {
+        "y[n,o,h,w]": "sum over c,i,j of weight[o,c,i,j] x[n,c,r,q] (+ bias[o])",
+        "gx[n,c,r,q]": "sum over the o,i,j,h,w that read it of weight[o,c,i,j] gy[n,o,h,w]",
+        "gweight[o,c,i,j]": "sum over n,h,w of gy[n,o,h,w] x[n,c,r,q]",
+        "gbias[o]": "sum over n,h,w of gy[n,o,h,w]",
+    }
+    where = (
+        "r = sh*h + dh*i - top, q = sw*w + dw*j - left: the pixel that tap (i, j) reads for output "
+        "(h, w); x is 0 outside the image; sh, sw: stride; dh, dw: dilation; top, left: padding "
+        "above and to the left; c runs over the input channels of o's group (all of them if "
+        "groups=1), numbered from 0 in weight"
+    )
 
     def __init__(self, window, groups=1):
         self.window, self.groups = window, groups
 
     def forward(self, x, weight, bias=None):
-        check_images("Conv2d", x)
-        O, Cg, KH, KW = weight.shape
-        G = self.groups
-        if x.shape[1] != Cg * G:
-            raise ValueError(
-                f"Conv2d: the input has {x.shape[1]} channels, expected {Cg * G} "
-                f"(weight of shape {weight.shape}, groups={G})"
-            )
-        x = channels_first(x)  # (C, H, W, N)
-        self.out_size = self.window.output_size("Conv2d", *x.shape[1:3])
         self.save(x if self.needs[1] else None, weight if self.needs[0] else None)
-        columns = im2col(x, self.window, self.out_size)
-        y = grouped(weight, G) @ grouped(columns, G)  # (G, O/G, P)
-        y = y.reshape(O, *self.out_size, -1)
-        if bias is not None:
-            y += bias[:, None, None, None]
-        return batch_first(y)
+        N, _, H, W = x.shape
+        X = self.grouped(im2col(x, self.window))  # (N, G, C/G*KH*KW, HO*WO)
+        y = self.filters(weight) @ X  # (N, G, O/G, HO*WO)
+        y = y.reshape(N, len(weight), *self.window.output_size(H, W))
+        return y if bias is None else y + bias[:, None, None]
 
     def backward(self, gy):
         x, weight = self.saved
-        G = self.groups
-        gy = channels_first(gy)  # (O, HO, WO, N)
-        gx = gw = gb = None
-        gY = grouped(gy, G)  # (G, O/G, P)
-        if self.needs[1]:
-
-            def weight_gradient():
-                columns = grouped(im2col(x, self.window, self.out_size), G)
-                return (gY @ columns.swapaxes(-1, -2)).reshape(self.input_shapes[1])
-
-            gw = self.later(weight_gradient, x.size + gy.size)
+        gx = gw = None
+        gY = self.grouped(gy.reshape(*gy.shape[:2], gy[0, 0].size if gy.size else 0))
         if self.needs[0]:
-            N, C, H, W = self.input_shapes[0]
-            gX = grouped(weight, G).swapaxes(-1, -2) @ gY  # (G, K, P)
-            gx = batch_first(col2im(gX, (C, H, W, N), self.window, self.out_size))
-        if len(self.needs) == 3 and self.needs[2]:
-            gb = gy.reshape(gy.shape[0], -1).sum(axis=1)
-        return (gx, gw, gb)[: len(self.needs)]
+            gX = np.swapaxes(self.filters(weight), 1, 2) @ gY
+            columns = gX.reshape(len(gX), self.groups * gX.shape[2], gX.shape[3])
+            gx = col2im(columns, self.input_shapes[0], self.window)
+        if self.needs[1]:
+            X = self.grouped(im2col(x, self.window))
+            gw = (gY @ np.swapaxes(X, 2, 3)).sum(axis=0).reshape(self.input_shapes[1])
+        return (gx, gw, gy.sum(axis=(0, 2, 3)))[: len(self.needs)]
+
+    def filters(self, weight):
+        """(O, C/G, KH, KW) -> (G, O/G, C/G*KH*KW)"""
+        return weight.reshape(self.groups, len(weight) // self.groups, weight[0].size)
+
+    def grouped(self, rows):
+        """(N, R, P) -> (N, G, R/G, P)"""
+        N, R, P = rows.shape
+        return rows.reshape(N, self.groups, R // self.groups, P)

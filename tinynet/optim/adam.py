@@ -1,21 +1,21 @@
 """Adam and AdamW, as torch computes them."""
 
-from collections import defaultdict
-
 import numpy as np
 
+from tinynet import check
 from tinynet.autograd import Tensor
+from tinynet.autograd.tape import implementation
 from tinynet.backend import array_module
-from tinynet.kernel import Kernel
-from tinynet.optim.one_launch import PARTS, launch
-from tinynet.optim.optimizer import Optimizer, blocks
+from tinynet.optim.optimizer import Optimizer
+
+BETAS = "betas[0]", "betas[1]"
 
 
-class Adam(Optimizer):
-    """For the gradient g of a parameter x, at step t = 1, 2, ...:
+def adam(xs, gs, ms, vs, tops, steps, lr, beta1, beta2, eps, weight_decay, decoupled, maximize):
+    """One step, in place: for the gradient g of each parameter x, at its step t = 1, 2, ...
 
         g = g + weight_decay * x                         (Adam)
-        x = x - lr * weight_decay * x                    (AdamW: decoupled)
+        x = (1 - lr * weight_decay) * x                  (AdamW: decoupled)
         m = beta1 * m + (1 - beta1) * g
         v = beta2 * v + (1 - beta2) * g**2
         x = x - lr * (m / (1 - beta1**t)) / (sqrt(v / (1 - beta2**t)) + eps)
@@ -24,9 +24,30 @@ class Adam(Optimizer):
     Loshchilov and Hutter, "Decoupled Weight Decay Regularization" (arXiv 1711.05101),
     Algorithm 2. `eps` is added after the bias correction.
 
+    Args: xs, gs, ms, vs: lists of arrays. tops: the largest v so far, which then takes the place
+    of v in the last line (AMSGrad: Reddi et al., arXiv 1904.09237), or None for each parameter.
+    steps: t for each parameter. maximize: climb instead of descend.
+    """
+    for x, g, m, v, top, t in zip(xs, gs, ms, vs, tops, steps, strict=True):
+        xp = array_module(x)
+        g = -g if maximize else g
+        if decoupled:
+            x *= 1 - lr * weight_decay
+        elif weight_decay:
+            g = g + weight_decay * x
+        m[...] = beta1 * m + (1 - beta1) * g
+        v[...] = beta2 * v + (1 - beta2) * g**2
+        if top is not None:
+            v = top[...] = xp.maximum(top, v)
+        x -= lr * (m / (1 - beta1**t)) / (xp.sqrt(v / (1 - beta2**t)) + eps)
+
+
+class Adam(Optimizer):
+    """Adaptive moment estimation; `adam` has the formulas.
+
     Args:
-        params, lr, betas, eps, weight_decay: as above.
-        amsgrad: divide by the largest v so far (Reddi et al., arXiv 1904.09237).
+        params, lr, betas, eps, weight_decay: as there; all are at least 0, betas below 1.
+        amsgrad: divide by the largest v so far.
         maximize: climb instead of descend.
         decoupled_weight_decay: AdamW's decay, as in torch.
     """
@@ -43,119 +64,46 @@ class Adam(Optimizer):
         maximize=False,
         decoupled_weight_decay=False,
     ):
-        defaults = {
-            "lr": lr,
-            "betas": betas,
-            "eps": eps,
-            "weight_decay": weight_decay,
-            "amsgrad": amsgrad,
-            "maximize": maximize,
-            "decoupled_weight_decay": decoupled_weight_decay,
-        }
-        super().__init__(params, defaults)
+        numbers = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
+        flags = {"amsgrad": amsgrad, "maximize": maximize}
+        flags["decoupled_weight_decay"] = decoupled_weight_decay
+        super().__init__(params, numbers | flags)
 
     def _check_group(self, group):
+        name = type(self).__name__
         for key in ("lr", "eps", "weight_decay"):
-            self._check_number(group, key)
+            check.number(name, key, group[key], low=0)
         betas = group["betas"]
         if not isinstance(betas, tuple | list) or len(betas) != 2:
-            raise TypeError(
-                f"{type(self).__name__}: betas must be a pair of numbers, got {betas!r}"
-            )
-        named = {"betas[0]": betas[0], "betas[1]": betas[1]}
-        for key in named:
-            self._check_number(named, key, below=1)
+            raise TypeError(f"{name}: betas must be a pair of numbers, got {betas!r}")
+        for key, beta in zip(BETAS, betas, strict=True):
+            check.number(name, key, beta, low=0, high=1, below=True)
 
     def _buffer_names(self, group):
         needed = {"step", "exp_avg", "exp_avg_sq"}
-        return (needed | {"max_exp_avg_sq"}, set()) if group["amsgrad"] else (needed, set())
+        return needed | ({"max_exp_avg_sq"} if group["amsgrad"] else set()), set()
 
-    def _next_step(self, p, group):
-        """A parameter's buffers, made at the first step, and the number of the step."""
+    def _update(self, group, params, xs, gs):
+        lr, eps, weight_decay = self._numbers(group, "lr", "eps", "weight_decay")
+        betas = self._numbers(dict(zip(BETAS, group["betas"], strict=True)), *BETAS, below=1)
+        ms, vs = ([self._buffer(p, key) for p in params] for key in ("exp_avg", "exp_avg_sq"))
+        tops = [self._buffer(p, "max_exp_avg_sq") if group["amsgrad"] else None for p in params]
+        steps = [self._next_step(p) for p in params]
+        flags = group["decoupled_weight_decay"], group["maximize"]
+        step = implementation(adam, xs, gs, ms, vs)
+        step(xs, gs, ms, vs, tops, steps, lr, *betas, eps, weight_decay, *flags)
+
+    def _next_step(self, p):
+        """t of the step to come, kept as a tensor in the main memory, as torch does."""
         buffers = self.state[p]
-        if not buffers:
-            zeros_like = array_module(p.array).zeros_like
-            buffers["step"] = Tensor(np.zeros((), dtype=np.float32))
-            for key in sorted(self._buffer_names(group)[0] - {"step"}):
-                buffers[key] = Tensor(zeros_like(p.array))
+        if "step" not in buffers:
+            buffers["step"] = Tensor(np.zeros((), np.float32))
         buffers["step"].array += 1
-        return buffers, float(buffers["step"].array)
-
-    def _numbers(self, group, t):
-        """lr, beta1, beta2, eps, weight_decay; lr / (1 - beta1**t) and sqrt(1 - beta2**t)"""
-        # float(): a NumPy float64 among the hyperparameters would lift float32 arrays to float64
-        lr, eps, weight_decay = (float(group[key]) for key in ("lr", "eps", "weight_decay"))
-        beta1, beta2 = (float(beta) for beta in group["betas"])
-        corrections = lr / (1 - beta1**t), (1 - beta2**t) ** 0.5
-        return lr, beta1, beta2, eps, weight_decay, *corrections
-
-    def _update(self, p, group):
-        buffers, t = self._next_step(p, group)
-        lr, beta1, beta2, eps, weight_decay, step_size, root2 = self._numbers(group, t)
-        xp = array_module(p.array)
-        for block in blocks(p.array):
-            x, g = p.array[block], p.grad.array[block]
-            m, v = buffers["exp_avg"].array[block], buffers["exp_avg_sq"].array[block]
-            if group["maximize"]:
-                g = -g
-            if weight_decay and group["decoupled_weight_decay"]:
-                x *= 1 - lr * weight_decay
-            elif weight_decay:
-                g = g + weight_decay * x
-            m += (1 - beta1) * (g - m)
-            v *= beta2
-            v += (1 - beta2) * g * g
-            if group["amsgrad"]:
-                largest = buffers["max_exp_avg_sq"].array[block]
-                v = xp.maximum(largest, v, out=largest)
-            x -= step_size * m / (xp.sqrt(v) / root2 + eps)
-
-    def _update_by_kernel(self, params, group):
-        by_step = defaultdict(dict)  # those that got gradients later are behind
-        for p in params:
-            buffers, t = self._next_step(p, group)
-            by_step[t][p] = [
-                buffers[name].array if name in buffers else None
-                for name in ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
-            ]
-        flags = bool(group["decoupled_weight_decay"]), bool(group["maximize"])
-        for t, columns in by_step.items():
-            launch(ADAM_STEP, columns, *self._numbers(group, t), *flags)
-
-
-ADAM_STEP = Kernel(
-    "adam_step",
-    PARTS
-    + r"""
-extern "C" __global__ void adam_step(
-    const long long *table, const long long *parts, double lr, double beta1, double beta2,
-    double eps, double weight_decay, double step_size, double root2, int decoupled, int maximize)
-{
-    const Part part = part_of(table, parts);
-    real *x = (real *)part.row[1], *m = (real *)part.row[3], *v = (real *)part.row[4];
-    const real *grad = (const real *)part.row[2];
-    real *largest = (real *)part.row[5];
-    const real kept1 = 1 - beta1, kept2 = 1 - beta2, mu = beta2, root = root2, rate = step_size;
-    const real shrunk = 1 - lr * weight_decay, decay = weight_decay, least = eps;
-    for (long long k = part.first + threadIdx.x; k < part.end; k += THREADS) {
-        real g = maximize ? -grad[k] : grad[k];
-        if (decoupled)
-            x[k] *= shrunk;
-        else
-            g += decay * x[k];
-        m[k] += kept1 * (g - m[k]);
-        v[k] = mu * v[k] + kept2 * g * g;
-        real square = v[k];
-        if (largest) square = largest[k] = largest[k] > square ? largest[k] : square;
-        x[k] -= rate * m[k] / (sqrt(square) / root + least);
-    }
-}
-""",
-)
+        return float(buffers["step"].array)
 
 
 class AdamW(Adam):
-    """Adam with decoupled weight decay (see `Adam`), by default 0.01."""
+    """Adam with decoupled weight decay, by default 0.01."""
 
     def __init__(
         self,
@@ -168,13 +116,5 @@ class AdamW(Adam):
         *,
         maximize=False,
     ):
-        super().__init__(
-            params,
-            lr,
-            betas,
-            eps,
-            weight_decay,
-            amsgrad,
-            maximize=maximize,
-            decoupled_weight_decay=True,
-        )
+        flags = {"maximize": maximize, "decoupled_weight_decay": True}
+        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, **flags)

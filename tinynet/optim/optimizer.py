@@ -6,24 +6,22 @@ the network, the optimizer and everything else that holds the parameter see one 
 
 import math
 from collections import defaultdict
-from numbers import Real
+from collections.abc import Iterator
 
 import numpy as np
 
+from tinynet import check
 from tinynet.autograd import Tensor
 from tinynet.backend import array_module, device_of, is_array, to_device
-from tinynet.kernel import suits
-
-BLOCK = 1 << 15  # elements of a parameter that are updated at a time (128 KiB of float32)
 
 
 class Optimizer:
-    """Base class: a subclass passes its defaults here and writes `_update(p, group)`, and where
-    there is a kernel `_update_by_kernel(params, group)`.
+    """Base class: a subclass passes its defaults here and writes `_update`, `_check_group` and
+    `_buffer_names`.
 
     `param_groups` is a list of dicts, {"params": [...], "lr": ..., ...}, one for each set of
     parameters with hyperparameters of its own; `defaults` fills in what a group leaves out.
-    `state` maps each parameter to its buffers. Schedulers write into `param_groups`.
+    `state` maps each parameter to its buffers. Schedules write into `param_groups`.
 
     Args:
         params: an iterable of tensors, of (name, tensor) pairs, or of dicts (groups).
@@ -33,18 +31,12 @@ class Optimizer:
 
     def __init__(self, params, defaults):
         name = type(self).__name__
-        if isinstance(params, Tensor):
+        if isinstance(params, Tensor | dict):
             raise TypeError(
                 f"{name}: params must be an iterable of tensors or of dicts, got a single "
-                f"Tensor; write [tensor]"
+                f"{type(params).__name__}; put it in a list"
             )
-        try:
-            params = list(params)
-        except TypeError as error:
-            raise TypeError(
-                f"{name}: params must be an iterable of tensors or of dicts, "
-                f"got {type(params).__name__}"
-            ) from error
+        params = _listed(name, "params", params)
         if not params:
             raise ValueError(
                 f"{name}: params is empty; pass model.parameters() of a model that has some "
@@ -54,7 +46,7 @@ class Optimizer:
         self.defaults = defaults
         self.state = defaultdict(dict)
         self.param_groups = []
-        self._step_called = False  # read by the schedulers
+        self._step_called = False  # read by the schedules
         for group in params if isinstance(params[0], dict) else [{"params": params}]:
             self.add_param_group(group)
 
@@ -73,9 +65,20 @@ class Optimizer:
         Args: closure: a function that recomputes the loss, called first.
         Returns: what `closure` returned, or None.
         """
+        if not (closure is None or callable(closure)):
+            raise TypeError(
+                f"{type(self).__name__}.step: closure must be a function that computes the loss, "
+                f"or None, got {_describe(closure)}"
+            )
         loss = None if closure is None else closure()
         for group in self.param_groups:
-            self._update_all([p for p in group["params"] if p.grad is not None], group)
+            params = [p for p in group["params"] if p.grad is not None]
+            if not params:
+                continue
+            gs = [self._beside(p, "gradient", p.grad) for p in params]
+            self._update(group, params, [p.array for p in params], gs)
+            for p in params:
+                p.changed()
         self._step_called = True
         return loss
 
@@ -145,7 +148,8 @@ class Optimizer:
         try:
             saved_state, saved_groups = state_dict["state"], list(state_dict["param_groups"])
             saved_sizes = [len(saved["params"]) for saved in saved_groups]
-        except (TypeError, KeyError) as error:
+            saved_state = {number: dict(buffers) for number, buffers in saved_state.items()}
+        except (AttributeError, TypeError, ValueError, KeyError) as error:
             raise TypeError(
                 f"{name}: expected a dict with 'state' and 'param_groups' as state_dict() "
                 f"returns it, got {_describe(state_dict)}"
@@ -156,7 +160,7 @@ class Optimizer:
                 f"{name}: the saved groups hold {saved_sizes} parameters and this optimizer's "
                 f"{sizes}; build it with the same groups as the saved one"
             )
-        groups = []
+        groups, owners = [], {}  # the saved numbers need not be 0, 1, 2, ...: their order counts
         for group, saved in zip(self.param_groups, saved_groups, strict=True):
             missing = sorted(self.defaults.keys() - saved.keys())
             if missing:
@@ -166,11 +170,8 @@ class Optimizer:
             names = {key: group[key] for key in ("param_names",) if key in group}
             groups.append({**names, **saved, "params": group["params"]})
             self._check_group(groups[-1])
-        # The saved numbers need not be 0, 1, 2, ...: what counts is their order.
-        owners = {}
-        for group, saved in zip(groups, saved_groups, strict=True):
             for number, p in zip(saved["params"], group["params"], strict=True):
-                owners[number] = (p, group)
+                owners[number] = (p, groups[-1])
         state = defaultdict(dict)
         for number, buffers in saved_state.items():
             if number not in owners:
@@ -197,34 +198,32 @@ class Optimizer:
         """Two sets: the buffers that a parameter with state has, and those it may have."""
         raise NotImplementedError
 
-    def _update_all(self, params, group):
-        """Change the parameters of a group that have a gradient."""
-        together = defaultdict(list)  # on a GPU: those that one launch can change
-        for p in params:
-            if suits(p.array, p.grad.array, *self._buffers_like(p)):
-                together[p.dtype].append(p)
-            else:
-                self._update(p, group)
-        for several in together.values():
-            self._update_by_kernel(several, group)
-
-    def _buffers_like(self, p):
-        """The arrays of a parameter's shape that its state holds."""
-        buffers = self.state.get(p, {}).items()
-        return [buffer.array for key, buffer in buffers if key != "step"]
-
-    def _update(self, p, group):
-        """Change `p.array` in place by its gradient `p.grad.array`."""
+    def _update(self, group, params, xs, gs):
+        """Change the arrays `xs` of parameters by their gradients' arrays `gs`, in place."""
         raise NotImplementedError
 
-    def _update_by_kernel(self, params, group):
-        """The same for several parameters of one dtype on a GPU, if there is a kernel for it."""
-        for p in params:
-            self._update(p, group)
+    def _numbers(self, group, *keys, below=math.inf):
+        """Hyperparameters as floats, for a NumPy float64 would lift float32 arrays to float64."""
+        name = type(self).__name__
+        return [float(check.number(name, key, group[key], high=below, below=True)) for key in keys]
 
-    def _check_number(self, group, key, below=math.inf):
-        """Raise unless `group[key]` is a number with 0 <= number < below."""
-        check_number(type(self).__name__, key, group[key], low=0, below=below)
+    def _buffer(self, p, key):
+        """The array of a parameter's buffer, zeros at first."""
+        buffers = self.state[p]
+        if key not in buffers:
+            buffers[key] = Tensor(array_module(p.array).zeros_like(p.array))
+        return self._beside(p, f"buffer {key!r}", buffers[key])
+
+    def _beside(self, p, what, tensor):
+        """The array of a tensor that must have the parameter's shape and device."""
+        x, array = p.array, tensor.array
+        if array.shape != x.shape or type(array) is not type(x):
+            raise RuntimeError(
+                f"{type(self).__name__}: a parameter of shape {x.shape} on {device_of(x)} has a "
+                f"{what} of shape {array.shape} on {device_of(array)}; build the optimizer after "
+                "parameters are moved or replaced"
+            )
+        return array
 
     def __repr__(self):
         lines = [type(self).__name__ + " ("]
@@ -234,61 +233,48 @@ class Optimizer:
         return "\n".join([*lines, ")"])
 
 
-def blocks(x):
-    """Indices that cut `x` along its first axis into pieces of about BLOCK elements.
-
-    An update makes several passes over a parameter; over a piece that stays in the CPU's
-    cache they cost one trip to memory. A GPU prefers one kernel for the whole array.
-    """
-    if x.size <= BLOCK or array_module(x) is not np:
-        yield ...
-        return
-    rows = max(1, BLOCK * len(x) // x.size)
-    for start in range(0, len(x), rows):
-        yield slice(start, start + rows)
-
-
-def check_number(owner, name, value, low=-math.inf, below=math.inf):
-    """Raise unless `value` is a finite number with low <= value < below."""
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{owner}: {name} must be a number, got {_describe(value)}")
-    if not (low <= value < below and math.isfinite(value)):
-        wanted = "a finite number" if low == -math.inf else f"at least {low}"
-        limit = "" if below == math.inf else f" and below {below}"
-        raise ValueError(f"{owner}: {name} must be {wanted}{limit}, got {value}")
-
-
 def _describe(value):
     """What came, for an error message: its type, and its keys if it is a dict."""
-    if isinstance(value, dict):
-        return f"a dict with the keys {list(value)[:8]}"
-    return f"{type(value).__name__}"
+    keys = f" with the keys {list(value)[:8]}" if isinstance(value, dict) else ""
+    return f"{'a ' if keys else ''}{type(value).__name__}{keys}"
+
+
+def _listed(owner, what, params):
+    if isinstance(params, set | frozenset):
+        raise TypeError(f"{owner}: {what} must be ordered, got a set; pass a list")
+    try:
+        return list(params)
+    except TypeError as error:
+        raise TypeError(
+            f"{owner}: {what} must be an iterable of tensors, got {_describe(params)}"
+        ) from error
 
 
 def _split_names(owner, params):
     """The list of tensors in `params`, and the list of their names, empty if they have none."""
     if isinstance(params, Tensor):
         return [params], []
-    if isinstance(params, set | frozenset):
-        raise TypeError(f"{owner}: params must be ordered, got a set; pass a list")
-    try:
-        params = list(params)
-    except TypeError as error:
-        raise TypeError(
-            f"{owner}: 'params' of a group must be tensors, got {_describe(params)}"
-        ) from error
-    named = [isinstance(p, tuple) and len(p) == 2 for p in params]
+    listed = _listed(owner, "'params' of a group", params)
+    if not listed and isinstance(params, Iterator):
+        raise ValueError(
+            f"{owner}: 'params' of a group is an iterator that was already used up; "
+            f"pass a list, or make it again"
+        )
+    named = [isinstance(p, tuple) and len(p) == 2 for p in listed]
     if not any(named):
-        return params, []
+        return listed, []
     if not all(named):
         raise ValueError(f"{owner}: give names to all parameters of a group or to none")
-    return [p for _, p in params], [name for name, _ in params]
+    return [p for _, p in listed], [name for name, _ in listed]
 
 
 def _copy_buffer(what, key, value, p):
     """`value` as a new Tensor like `p`: its dtype, its device. `what` is for the error."""
     array = value.array if isinstance(value, Tensor) else value
-    array = array if is_array(array) else np.asarray(array)
+    try:
+        array = array if is_array(array) else np.asarray(array)
+    except ValueError:  # of ragged lists
+        raise ValueError(f"{what} is no array, got {_describe(value)}") from None
     if key == "step":  # one number for each parameter, always in the main memory
         shape, dtype, device = (), np.float32, "cpu"
     else:
@@ -297,4 +283,6 @@ def _copy_buffer(what, key, value, p):
         raise ValueError(f"{what} has the shape {array.shape}, expected {shape}")
     if array.dtype.kind not in "fiu":
         raise ValueError(f"{what} holds {array.dtype}, expected real numbers")
+    if key == "step":
+        check.number(what, "it", array.item(), low=0)
     return Tensor(to_device(array, device).astype(dtype, copy=True))

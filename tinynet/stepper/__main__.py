@@ -14,7 +14,7 @@ from tinynet.stepper.lessons import LESSONS
 from tinynet.stepper.terminal import walk
 from tinynet.stepper.text import WIDTH
 
-# what the cost explorer starts from: title, network of `mobilenet.build`, classes, picture size
+# what the cost explorer starts from: title, network of `mobilenet.build`, classes, image size
 COST_NETWORKS = (
     ("MobileNetV1, ImageNet", "paper", 1000, 224),
     ("the shallow one, ImageNet", "shallow", 1000, 224),
@@ -26,7 +26,9 @@ COST_NETWORKS = (
 def main(arguments=None):
     """Exit status 0, 2 for wrong arguments, 1 for a file that cannot be written."""
     parser = argparse.ArgumentParser(
-        prog="python -m tinynet.stepper", description=__doc__.split("\n")[0]
+        prog="python -m tinynet.stepper",
+        description="The built-in lessons: step back through one of them, or write it as a page or "
+        "a GIF.",
     )
     parser.add_argument("--list", action="store_true", help="list the lessons")
     parser.add_argument(
@@ -53,7 +55,11 @@ def main(arguments=None):
     try:
         if not write_files(options):
             show(LESSONS[options.lesson], options.all)
-    except BrokenPipeError:  # of `| head`: what it wanted, it has
+    except ModuleNotFoundError as error:
+        if error.name != "mobilenet":
+            raise
+        sys.exit("stepper: this needs mobilenet.py; run it in the folder of tinynet's checkout")
+    except BrokenPipeError:  # `| head` has read what it needs
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

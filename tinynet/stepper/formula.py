@@ -1,36 +1,43 @@
-"""An op's rule in words: its docstring, and the shapes and the numbers put in."""
+"""An op's formula in symbols (its `rule` and `where`), with its shapes, and with numbers put in."""
 
 import functools
 import inspect
 import re
 from typing import NamedTuple
 
+from tinynet.stepper.text import MARGIN, WIDTH
+
 
 class Formula(NamedTuple):
-    """forward: 'y = a b'. backward: 'ga = gy b, gb = gy a'; several lines for a long one."""
+    """forward: 'y = a b'. backward: 'ga = gy b, gb = gy a', on a line each if they are long, '' for
+    an op without a rule. where: what the other letters mean, or ''."""
 
     forward: str
     backward: str
+    where: str
 
 
 def formula(op):
-    """The rule of an op as its docstring gives it: first the formula, then that of backward."""
-    return _formula(type(op))
+    """The op's rule as equations, without the gradients of inputs that it was not given."""
+    forward, *gradients = _equations(op) or [f"y = {op.name}(...)"]
+    backward = ", ".join(gradients)
+    if len(backward) > WIDTH - MARGIN:
+        backward = "\n".join(gradients)
+    return Formula(forward, backward, op.where)
 
 
-@functools.lru_cache(maxsize=256)
-def _formula(kind):
-    text = inspect.cleandoc(kind.__doc__ or "")
-    text = re.split(r"^(?:Args|Howard)\b", text, maxsplit=1, flags=re.MULTILINE)[0].strip()
-    first, _, rest = text.partition("\n")
-    forward, _, backward = first.partition(";  ")
-    backward = backward or re.sub(r"^backward:\s*", "", rest.strip())
-    return Formula(forward.strip() or f"y = {kind.__name__}(...)", backward.strip())
+def _equations(op):
+    given = {"g" + name.partition("[")[0] for name in input_names(op)}
+    return [
+        f"{left} = {right}"
+        for number, (left, right) in enumerate(op.rule.items())
+        if number == 0 or left.partition("[")[0] in given
+    ]
 
 
 def input_names(op):
     """What `forward` calls its inputs: ('x', 'weight', 'bias'), as many as there are."""
-    return _input_names(type(op), len(op.parents))
+    return _input_names(op.definition, len(op.parents))
 
 
 @functools.lru_cache(maxsize=256)
@@ -53,23 +60,14 @@ def with_shapes(op):
     return f"y {op.output_shape} from {into}", f"{back} from gy {op.output_shape}"
 
 
-def rules(op):
-    """The single equations of an op's formula: {'y': 'a b', 'ga': 'gy b', 'gb': 'gy a'}."""
-    forward, backward = formula(op)
-    parts = [forward, *re.split(r"[,;]\s+(?=g\w+ = )", backward.rstrip("."))]
-    equations = [part.split(" = ", 1) for part in parts if " = " in part]
-    return {left.strip(): right.strip() for left, right in equations}
-
-
 TOKEN = re.compile(r"\s*(?:(?P<word>[A-Za-z_]\w*)|(?P<number>\d+)|(?P<sign>\*\*|[-+*/(),|]))")
-KNOWN = {"exp", "log", "sqrt", "min", "max", "sign"}
+KNOWN = {"exp", "log", "sqrt", "min", "max", "sign", "floor"}
 
 
 def in_numbers(rule, values):
     """'gy b' with {'gy': '2', 'b': '-3'}: '2 * (-3)'. None for a rule that says more than
     arithmetic on these names."""
     written, place, after_value = [], 0, False
-    rule = rule.split(", the ")[0]
     while place < len(rule):
         token = TOKEN.match(rule, place)
         if token is None or not (token["word"] is None or token["word"] in {*values, *KNOWN}):

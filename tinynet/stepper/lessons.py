@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-import mobilenet
 import tinynet as tn
 import tinynet.nn as nn
 import tinynet.nn.functional as F
@@ -42,7 +41,7 @@ def lesson(name, title, about):
 
 
 def _leaf(values, shape=None):
-    """A float64 tensor that wants a gradient."""
+    """A float64 tensor that requires a gradient."""
     array = np.array(values, np.float64)
     return tn.Tensor(array if shape is None else array.reshape(shape), requires_grad=True)
 
@@ -97,7 +96,7 @@ def linear():
     "Softmax cross-entropy",
     "The gradient of the logits is softmax(logits) minus 1 at the right class, over the "
     "number of rows. Each row of it adds up to 0, it is at most 1/2 here, and where the "
-    "network is surely wrong (row 1) it is largest. Compare row 0, which is nearly right.",
+    "network is confidently wrong (row 1) it is largest. Compare row 0, which is nearly right.",
 )
 def cross_entropy():
     logits = _leaf([[3, 0, 1], [4, -1, 0]])
@@ -110,7 +109,7 @@ def cross_entropy():
 @lesson(
     "relu6",
     "ReLU6 at its kinks",
-    "x stands below 0, at 0, between, at 6 and above 6. Between, the gradient passes "
+    "x lies below 0, at 0, between, at 6 and above 6. Between, the gradient passes "
     "unchanged; elsewhere it is stopped. At 0 and at 6 there is no derivative: left and right"
     " differ (`e 1`, then `f`), and the op takes 0 at both, as torch does.",
 )
@@ -126,10 +125,10 @@ def relu6():
 @lesson(
     "batchnorm",
     "BatchNorm's three paths",
-    "Every x of a channel moves every y of it: directly, through the mean, and through the "
+    "Every x in a channel moves every y in it: directly, through the mean, and through the "
     "variance. The gradient of x is the sum of the three. It adds up to 0 in each channel, "
-    "and so does its product with xhat: no gradient is left for shifting or stretching what "
-    "gets normalised.",
+    "and so does its product with xhat: no gradient remains for shifting or scaling what is "
+    "normalised.",
 )
 def batchnorm():
     x = _leaf([1, 3, 5, 7, 2, 2, 4, 0, -1, 1, 3, 5, 4, 6, 8, 6], (2, 2, 2, 2))
@@ -167,7 +166,7 @@ def conv():
 @lesson(
     "depthwise",
     "A depthwise convolution",
-    "One 3x3 filter a channel, and no sum over channels: each output adds up 9 products, not "
+    "One 3x3 filter per channel, and no sum over channels: each output adds up 9 products, not "
     "18 as in the lesson 'conv' on the same sizes. Backward, channels do not meet either: the"
     " gradient of x in a channel comes from that channel's outputs alone.",
 )
@@ -189,9 +188,9 @@ def pointwise():
 @lesson(
     "separable",
     "A separable block",
-    "A depthwise 3x3 filters each channel, a pointwise 1x1 combines them, each with BatchNorm"
-    " and ReLU6 behind it: the block that MobileNet is made of. Follow the gradient back: "
-    "ReLU6 stops part of it, BatchNorm centres what is left, the convolutions hand it on.",
+    "A depthwise 3x3 filters each channel, a pointwise 1x1 combines them, each followed by"
+    " BatchNorm and ReLU6: the block that MobileNet is built from. Follow the gradient back: "
+    "ReLU6 stops part of it, BatchNorm centres what remains, the convolutions pass it on.",
 )
 def separable():
     tn.manual_seed(0)
@@ -215,17 +214,19 @@ def _unit(in_channels, out_channels, kernel, **options):
 @lesson(
     "mobilenet",
     "A whole MobileNetV1",
-    "The network of the paper, a tenth as wide, on two 32x32 pictures: a stem, 13 separable "
+    "The network of the paper, a tenth as wide, on two 32x32 images: a stem, 13 separable "
     "blocks, a mean over the pixels, a linear layer. Each op is one you have met. Watch the "
-    "shapes grow back from (2, 10) to (2, 3, 32, 32), and the memory that each step lets go.",
+    "shapes grow back from (2, 10) to (2, 3, 32, 32), and the memory that each step frees.",
 )
 def mobilenet_v1():
+    import mobilenet  # which lies in the checkout and is not installed
+
     tn.manual_seed(0)
     model = mobilenet.build("cifar-2x2", num_classes=10, width=0.1)
     model.to(np.float64)
-    pictures = _constant(np.random.default_rng(0).standard_normal((2, 3, 32, 32)))
+    images = _constant(np.random.default_rng(0).standard_normal((2, 3, 32, 32)))
     labels = tn.Tensor(np.array([3, 8]))
     with record():
-        logits = model(pictures)
+        logits = model(images)
         loss = F.cross_entropy(logits, labels)
     return loss

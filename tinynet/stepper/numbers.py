@@ -1,7 +1,7 @@
-"""Numbers to believe in: the chain rule term by term, and gradients checked by differences.
+"""The chain rule term by term, and gradients checked by finite differences.
 
-Everything here is computed anew in float64 from the recorded inputs, by ops of the same classes
-and options, so that nothing of the user's graph is touched.
+Everything here is computed anew in float64 from the recorded inputs, by the definitions of the same
+ops with the same options, so that nothing of the user's graph is touched.
 """
 
 from typing import NamedTuple
@@ -63,8 +63,9 @@ class Replay:
 
     @np.errstate(all="ignore")
     def run(self, node, values, inputs=None, needs=None):
-        """A fresh op of the node's class on `values` (or on `inputs`), and its result."""
-        op = type(node.op)(**{name: _float64(option) for name, option in node.options.items()})
+        """A fresh op like the node's on `values` (or on `inputs`), and its result."""
+        options = {name: _float64(option) for name, option in node.options.items()}
+        op = node.op.definition(**options)
         op.needs = needs or node.op.needs
         op.input_shapes, op.output_shape = node.op.input_shapes, node.op.output_shape
         op.input_dtypes = tuple(np.dtype(np.float64) for _ in node.inputs)
@@ -151,7 +152,7 @@ class Replay:
         if op.name != "BatchNorm" or not op.training or step.gxs[0] is None:
             return None
         x, weight = (self.values[number] for number in step.node.inputs[:2])
-        parts = batchnorm_parts(op, x, weight, self.values[step.node.number], step.gy)
+        parts = batchnorm_parts(op, x, weight, step.gy)
         scale, level, slope = (
             part[:, None, None] for part in (parts.scale, parts.mean_gy, parts.mean_gy_xhat)
         )
@@ -176,8 +177,7 @@ class Replay:
 
 class BatchNormParts(NamedTuple):
     """What gx = scale (gy - mean_gy - xhat mean_gy_xhat) is made of, in float64: mean, std, scale
-    and the means (C,), xhat and gy of x's shape; gy is 0 where the op has clipped its result. With
-    fixed statistics both means count as 0."""
+    and the means (C,), xhat and gy of x's shape. With fixed statistics both means count as 0."""
 
     mean: np.ndarray
     std: np.ndarray
@@ -188,11 +188,9 @@ class BatchNormParts(NamedTuple):
     gy: np.ndarray
 
 
-def batchnorm_parts(op, x, weight, y, gy):
+def batchnorm_parts(op, x, weight, gy):
     """The parts for a BatchNorm op, which is known by its attributes: its layer lies above."""
     axes, gy = (0, 2, 3), np.asarray(gy, np.float64)
-    if op.ceiling is not None:
-        gy = gy * ((y > 0) & (y < op.ceiling))
     if op.training:
         mean, var = x.mean(axes), x.var(axes)
     else:
@@ -213,7 +211,7 @@ def relative_error(a, b):
 
 
 def _float64(value):
-    """A copy that nobody else writes to, on the CPU, in float64 if it is of floats."""
+    """A copy on the CPU, in float64 if it holds floats."""
     if isinstance(value, np.dtype) and value.kind == "f":
         return np.dtype(np.float64)  # of a Cast: its rounding is not differentiable
     if not backend.is_array(value):

@@ -1,8 +1,8 @@
 """Recording a forward pass, so that its values can be shown later.
 
 The engine keeps of a forward pass what backward needs and nothing else. While a `record()` block
-lasts, this module stands in front of `Function.apply` and writes down what goes in and out of each
-op. Outside of such a block nothing of it is there: ops know nothing of being watched.
+lasts, the tape tells this module of every op (`observe`), and what went in and came out of it is
+written down.
 """
 
 import contextlib
@@ -11,13 +11,13 @@ import weakref
 from typing import Any, NamedTuple
 
 from tinynet import backend
-from tinynet.autograd.tape import Function
+from tinynet.autograd.tape import Function, observe
 
 
 class Call(NamedTuple):
     """One op as it was applied: copies of the arrays that went in and came out; leaves: the
     input tensors that no op made, None for the others; names: what the inputs are called, ''
-    where nobody calls them anything; options of the op; path: the module that applied it,
+    where they have no name; options of the op; path: the module that applied it,
     'blocks.0.depthwise', or ''."""
 
     inputs: tuple
@@ -34,7 +34,7 @@ _results = weakref.WeakKeyDictionary()  # op -> what its result is called where 
 
 @contextlib.contextmanager
 def record():
-    """Write down every op that is applied inside the block, and the module it belongs to.
+    """Write down every op that this thread applies in the block, and the module it belongs to.
 
         with stepper.record():
             loss = criterion(model(x), y)
@@ -42,29 +42,24 @@ def record():
 
     The values are copied: it takes as much memory as the activations.
     """
-    before = Function.__dict__["apply"]
-    apply = before.__func__
-
-    def recording_apply(cls, *inputs, **options):
-        arrays = tuple(getattr(tensor, "array", tensor) for tensor in inputs)
-        out = apply(cls, *inputs, **options)
-        if out.grad_fn is not None:
-            modules, called = _stack()
-            names = tuple(called.get(id(tensor), "") for tensor in inputs)
-            leaves = tuple(tensor if tensor.grad_fn is None else None for tensor in inputs)
-            copies = tuple(array.copy() for array in arrays)
-            path = _path(modules)
-            # of options too: running statistics, say, change later on
-            kept = {name: _copy(option) for name, option in options.items()}
-            _calls[out.grad_fn] = Call(copies, out.array.copy(), leaves, names, kept, path)
-        return out
-
-    Function.apply = classmethod(recording_apply)
     try:
-        yield
+        with observe(_write_down):
+            yield
     finally:
-        Function.apply = before
         _name_results(inspect.currentframe().f_back.f_back)
+
+
+def _write_down(op, inputs, options, output):
+    if output.grad_fn is None or op in _calls:  # not recorded, or noted by a block around this one
+        return
+    modules, called = _stack()
+    names = tuple(called.get(id(tensor), "") for tensor in inputs)
+    leaves = tuple(tensor if tensor.grad_fn is None else None for tensor in inputs)
+    copies = tuple(tensor.array.copy() for tensor in inputs)
+    path = _path(modules)
+    # of options too: running statistics, say, change later on
+    kept = {name: _copy(option) for name, option in options.items()}
+    _calls[op] = Call(copies, output.array.copy(), leaves, names, kept, path)
 
 
 def call_of(op):

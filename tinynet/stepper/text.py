@@ -1,6 +1,5 @@
 """Numbers, arrays and repetitions as lines of text, 80 columns wide."""
 
-import re
 import textwrap
 
 import numpy as np
@@ -42,11 +41,6 @@ def field(label, text):
             break_on_hyphens=False,
         ) or [""]
     return [f"  {label}".ljust(MARGIN) + lines[0][MARGIN:], *lines[1:]]
-
-
-def reflowed(text):
-    """The equations of a docstring a line each, however its lines were broken."""
-    return re.sub(r"(?<![;.])\s*\n\s*", " ", text.rstrip("."))
 
 
 def block(lines):

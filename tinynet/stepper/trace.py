@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 
 from tinynet import backend
-from tinynet.autograd.tape import Function
-from tinynet.autograd.walk import backprop, sorted_ops
+from tinynet.autograd.tape import Function, backprop, sorted_ops
 from tinynet.stepper.recording import call_of, result_name
 
 
@@ -25,8 +24,8 @@ class Node:
 
     Attributes:
         number: its place in `Trace.nodes`; every node comes after its inputs.
-        kind: 'op', 'parameter' (named by a model), 'input' (another leaf that wants a gradient)
-            or 'constant' (wants none).
+        kind: 'op', 'parameter' (named by a model), 'input' (another leaf that requires a gradient)
+            or 'constant' (requires none).
         name: the op's class, or the leaf's name ('' if it has none).
         label: what the user calls the result: a variable's name, or ''.
         path: the module that applied the op, 'blocks.0.depthwise', or ''.
@@ -65,7 +64,7 @@ class Step:
         gxs: for each input the gradient that goes there, None where none does.
         arrived: for each input, how many of its `contributions` have come with this step.
         totals: for each input, the sum of what has come so far.
-        freed_bytes: what the op let go of.
+        freed_bytes: what the op had saved until then.
     """
 
     number: int
@@ -175,7 +174,7 @@ class Trace:
             self.steps.append(
                 Step(number, node, gy, gxs, tuple(counts), tuple(sums), node.saved_bytes)
             )
-        for node in self.nodes:  # an op may return None for an input that wants a gradient
+        for node in self.nodes:  # an op may return None for an input that requires a gradient
             node.contributions = len(arrivals.get(node.number, ()))
         self._arrivals = arrivals
         self.gradients = {number: sums[-1][1] for number, sums in arrivals.items()}

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tinynet.stepper.formula import in_numbers, input_names, rules
+from tinynet.stepper.formula import in_numbers, input_names
 from tinynet.stepper.numbers import Replay, relative_error
 from tinynet.stepper.text import element, number
 
@@ -96,7 +96,7 @@ class Worked:
             except ValueError:  # not element by element
                 return None, None
         return tuple(
-            _equation(element(left, index), rules(node.op).get(left, ""), values, array[index])
+            _equation(element(left, index), node.op.rule.get(left, ""), values, array[index])
             for left, array in (("y", node.value), (f"g{names[i]}", step.gxs[i]))
         )
 
@@ -133,7 +133,7 @@ def _equation(left, rule, values, total):
     if numbers is None:
         return None
     total = number(total)
-    return f"{left} = {rule.split(', the ')[0]} = {numbers}" + f" = {total}" * (numbers != total)
+    return f"{left} = {rule} = {numbers}" + f" = {total}" * (numbers != total)
 
 
 def _chain_rule(left, what, terms):

@@ -7,7 +7,7 @@ from tinynet.backend import array_module, device_of, is_array
 
 
 def accuracy(logits, labels, topk=(1,), wait=True):
-    """The share of pictures whose label is among the k classes of the largest logits.
+    """The share of images whose label is among the k classes of the largest logits.
 
     Among equal logits the class of the smaller number comes first, as in argmax; a NaN counts as
     larger than any number, so that a network that has diverged is right about nothing.
@@ -56,7 +56,7 @@ class Average:
         self.weight = 0
 
     def add(self, value, weight=1):
-        """Take in a batch: its mean `value`, and the number `weight` of pictures in it.
+        """Take in a batch: its mean `value`, and the number `weight` of images in it.
 
         A value on a GPU, in a Tensor or an array, stays there: nothing is waited for before
         `mean` is asked.

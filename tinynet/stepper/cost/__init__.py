@@ -1,13 +1,13 @@
-"""The cost explorer: one page that counts multiply-adds and parameters while one turns knobs.
+"""The cost explorer: one page that counts multiply-adds and parameters as its controls move.
 
 The page computes in the reader's browser. What a network is made of comes from the summaries that
 it is given, and they are checked against the page's rules before it is written.
 """
 
-import json
 from pathlib import Path
 
 from tinynet.files import atomic_write
+from tinynet.stepper.template import as_json, filled
 
 ASSETS = Path(__file__).with_name("assets")
 SCRIPTS = ("count.js", "cost.js")
@@ -26,14 +26,12 @@ def save_cost_page(path, networks):
     if not networks:
         raise ValueError("save_cost_page: networks is empty; pass {title: summary(model, size)}")
     table = [_network(title, summary) for title, summary in networks.items()]
-    text = (ASSETS / "template.html").read_text(encoding="utf-8")
-    parts = {
-        "STYLE": (ASSETS / "style.css").read_text(encoding="utf-8"),
-        "SCRIPT": "".join((ASSETS / name).read_text(encoding="utf-8") for name in SCRIPTS),
-        "NETWORKS": json.dumps(table).replace("<", "\\u003c"),  # last: a title may say anything
-    }
-    for name, part in parts.items():
-        text = text.replace(f"/*{name}*/", part)
+    text = filled(
+        (ASSETS / "template.html").read_text("utf-8"),
+        style=(ASSETS / "style.css").read_text("utf-8"),
+        script="".join((ASSETS / name).read_text("utf-8") for name in SCRIPTS),
+        networks=as_json(table),
+    )
     with atomic_write(path, "w") as file:
         file.write(text)
 
@@ -77,8 +75,8 @@ def _layer(row, following):
 
 
 def count(layers, size, channels=3):
-    """(multiply-adds, parameters) of a chain of layers on a picture of `size` and 3 channels: the
-    sums that the page does."""
+    """(multiply-adds, parameters) of a chain of layers on a square image of side `size` with 3
+    channels: the sums that the page computes."""
     mult_adds = parameters = 0
     for layer in layers:
         out = layer["channels"]

@@ -1,11 +1,11 @@
 """The web page: one HTML file that steps through a graph, forward and back, in any browser."""
 
 import html
-import json
 from pathlib import Path
 
 from tinynet.files import atomic_write
 from tinynet.stepper.page.data import Details, page_data
+from tinynet.stepper.template import as_json, filled
 from tinynet.stepper.trace import Trace
 
 PARTS = Path(__file__).with_name("assets")
@@ -17,7 +17,7 @@ SCRIPTS = (  # in this order; each makes one object, named as its file, that the
 )
 STYLES = ("style", "graph", "panel", "closeup", "narrow")
 LIMIT = 4_800_000  # bytes of a page
-CELLS = (1024, 512, 256, 128, 64, 16, 4)  # of a tensor, that a page shows; fewer until it fits
+CELLS = (1024, 512, 256, 128, 64, 16, 4)  # shown per tensor: fewer until the page fits
 
 
 def save_html(loss, path, title=""):
@@ -25,8 +25,8 @@ def save_html(loss, path, title=""):
 
     Args:
         loss: a Tensor of one element made inside `stepper.record()`, or its `Trace`. Without
-            `record()` the page has the graph and the gradients, but no values and no numbers
-            put into the rules.
+            `record()` the page has the graph and the gradients, but neither values nor rules with
+            numbers put in.
         path: the file to write. title: a heading.
 
     Raises ValueError for a graph that `Trace` refuses or of too many ops, OSError for a path
@@ -47,19 +47,13 @@ def save_html(loss, path, title=""):
 
 
 def _page(data, title):
-    text = json.dumps(data, allow_nan=False, separators=(",", ":"))
-    parts = {
-        "title": html.escape(title or "Backprop, step by step"),
-        "style": _joined(STYLES, "css"),
-        "script": _joined(SCRIPTS, "js"),
-        # no "</script>" and no "<!--" inside
-        "data": text.replace("<", "\\u003c"),
-    }
-    page = (PARTS / "template.html").read_text("utf-8")
-    for name, part in parts.items():
-        before, _, after = page.partition("{{" + name + "}}")
-        page = before + part + after
-    return page
+    return filled(
+        (PARTS / "template.html").read_text("utf-8"),
+        title=html.escape(title or "Backprop, step by step"),
+        style=_joined(STYLES, "css"),
+        script=_joined(SCRIPTS, "js"),
+        data=as_json(data),
+    )
 
 
 def _joined(names, kind):

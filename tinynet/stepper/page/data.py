@@ -24,7 +24,7 @@ class Details:
             to the right; their mean is the central one}.
         terms: {(step number, input, rank of the element): Terms}.
 
-    For a large graph both are worked out for as many elements as BUDGET lets, the first element
+    For a large graph both are worked out for as many elements as BUDGET allows, the first element
     of every tensor before the second of any.
     """
 
@@ -114,7 +114,7 @@ def _node(trace, node, details, rules, cells):
             for rank, index in enumerate(details.elements[n])
         ]
     if node.op is not None:
-        rule = (*formula(node.op), *with_shapes(node.op), "\n".join(input_names(node.op)))
+        rule = (*formula(node.op), *with_shapes(node.op), input_names(node.op))
         entry["rule"] = rules.setdefault(rule, len(rules))
         entry["saved"] = node.saved_bytes
         entry["conv"] = convolution(node)

@@ -1,4 +1,4 @@
-"""What the web page knows besides of some ops: windows, kinks, and the paths of BatchNorm.
+"""What else the web page knows of some ops: windows, kinks, and the paths of BatchNorm.
 
 The ops are known by their names and attributes: their layer lies above this one.
 """
@@ -7,6 +7,8 @@ import numpy as np
 
 from tinynet.stepper.numbers import batchnorm_parts
 from tinynet.stepper.page.samples import number
+
+CEILINGS = {"ReLU": None, "ReLU6": 6}
 
 
 def convolution(node):
@@ -25,17 +27,16 @@ def convolution(node):
 
 
 def clip_counts(trace, node):
-    """How many values an op that clips holds at its floor, lets through, holds at its ceiling."""
+    """How many values a clipping op holds at its floor, passes on, and holds at its ceiling."""
     if node.value is None:
         return None
     if node.name == "Clip":
         x, low, high = trace.nodes[node.inputs[0]].value, node.op.low, node.op.high
         below = 0 if low is None else (x < low).sum()  # the bounds themselves are live
         above = 0 if high is None else (x > high).sum()
-    elif getattr(node.op, "ceiling", None) is not None:
-        y, low, high = node.value, 0, float(node.op.ceiling)
-        below, above = (y <= low).sum(), (y >= high).sum()
-        high = None if np.isinf(high) else high
+    elif node.name in CEILINGS:
+        y, low, high = node.value, 0, CEILINGS[node.name]
+        below, above = (y <= low).sum(), 0 if high is None else (y >= high).sum()
     else:
         return None
     live = node.value.size - int(below) - int(above) - int(np.isnan(node.value).sum())
@@ -50,12 +51,12 @@ def clip_counts(trace, node):
 
 def batchnorm_paths(trace, step, elements, cells):
     """The three summands of gx for the elements of x that can be chosen, and for each channel
-    what is needed to work them out for others. None for another op, or if x wants no gradient."""
+    what is needed to work them out for others. None for another op, or if x needs no gradient."""
     node = step.node
     if node.name != "BatchNorm" or step.gxs[0] is None or node.value is None:
         return None
     x, weight, _ = (np.asarray(trace.nodes[i].value, np.float64) for i in node.inputs)
-    parts = batchnorm_parts(node.op, x, weight, node.value, step.gy)
+    parts = batchnorm_parts(node.op, x, weight, step.gy)
     mean, std, scale, mean_gy, mean_gy_xhat, xhat, gy = parts
     C, rows = len(weight), []
     for index in elements[node.inputs[0]]:

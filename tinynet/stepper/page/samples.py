@@ -21,7 +21,7 @@ def number(x, digits=5):
 def corner(shape, cells):
     """How much of each axis to show so that at most `cells` values are: a corner at 0, 0, ...
 
-    Of pictures and kernels (four axes) whole planes come first, then channels.
+    Of images and kernels (four axes) whole planes come first, then channels.
     """
     if math.prod(shape) <= cells:
         return tuple(shape)

@@ -1,6 +1,6 @@
-"""The walk as pictures for slides and notebooks: a figure a step, and all of them as a GIF.
+"""The walk as figures for slides and notebooks: one per step, or all of them as a GIF.
 
-Drawn with matplotlib's objects (not pyplot, which keeps every figure and may want a screen).
+Drawn with matplotlib's objects (not pyplot, which keeps every figure and may need a display).
 """
 
 import tempfile
@@ -33,7 +33,7 @@ WIDTH, HEIGHT, DPI = 13.33, 7.5, 100  # inches: a slide of 16:9
 LEFT = 5.6  # the graph's part of the width
 MONO = 0.602 * TEXT / 72  # inches: one character of the fixed-width font
 LINE = 0.185  # inches
-MOST_LINES = {"forward": 2, "backward": 5, "shapes": 3, "numbers": 7}
+MOST_LINES = {"forward": 2, "backward": 5, "where": 6, "shapes": 3, "numbers": 7}
 MOST_MAPS = 4  # heat maps side by side
 MOST_STEPS = 300  # of a GIF: every frame is held, 3 MB each, until all are drawn
 
@@ -47,14 +47,14 @@ def plot_step(loss, number, figure=None):
     gradient that came in and of those that go out.
 
     Args: loss: a Tensor with a graph, or a Trace. figure: one to draw into, in place of a new one
-    of 13.33 x 7.5 inches; what was on it is cleared, its size is set.
+    of 13.33 x 7.5 inches; it is cleared and resized.
     Raises: TypeError or ValueError in one sentence for anything else, a graph that is empty or was
-    freed, or a number that is not that of a step.
+    freed, or a number that is not a step of the graph.
     """
     trace = _trace("plot_step", loss)
     if not isinstance(number, int | np.integer) or not 0 <= number < len(trace.steps):
         raise ValueError(
-            f"plot_step: number must be a whole one from 0 to {len(trace.steps) - 1}, the steps of "
+            f"plot_step: number must be an integer from 0 to {len(trace.steps) - 1}, the steps of "
             f"this graph, got {number!r}"
         )
     return _draw(trace, _replay(trace), number, figure)
@@ -63,7 +63,7 @@ def plot_step(loss, number, figure=None):
 def animate(loss, path, seconds=1.0):
     """Write all steps as a GIF that shows each for `seconds` and then starts again.
 
-    The file appears in one moment when it is whole. Args: loss: a Tensor with a graph, or a Trace.
+    The file appears only once it is complete. Args: loss: a Tensor with a graph, or a Trace.
     Raises: what `plot_step` raises; ValueError for a graph of more than 300 steps or seconds that
     are not a positive number; OSError for a path that cannot be written.
     """
@@ -152,9 +152,11 @@ def _bytes(count):
 
 def _sections(trace, replay, step):
     """(heading, kind, lines) of the text beside the graph."""
-    forward, backward = formula(step.node.op)
+    forward, backward, where = formula(step.node.op)
     yield "Forward", "forward", [forward]
-    yield "Backward", "backward", backward.splitlines() or ["(the op's docstring does not say)"]
+    yield "Backward", "backward", backward.splitlines() or ["(the op states no rule)"]
+    if where:
+        yield "Where", "where", [where]
     yield "Shapes", "shapes", list(with_shapes(step.node.op))
     if replay is None:
         lines = ["not recorded: make the graph inside `with stepper.record():`"]

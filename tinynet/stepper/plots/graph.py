@@ -70,7 +70,7 @@ def draw_graph(figure, box, trace, number):
 
 
 def share(figure, box):
-    """A box in inches as shares of the figure, as matplotlib wants it."""
+    """A box in inches as shares of the figure, as matplotlib expects it."""
     width, height = figure.get_size_inches()
     x, y, w, h = box
     return x / width, y / height, w / width, h / height
@@ -84,7 +84,7 @@ def write(figure, x, y, text, **options):
 
 def _say(axes, x, y, text, **options):
     options = {"size": SMALL, "color": GREY, "ha": "center", "va": "center", **options}
-    return axes.text(x, y, text, **options)
+    return axes.text(x, y, text, parse_math=False, **options)
 
 
 def _ops(count, word):

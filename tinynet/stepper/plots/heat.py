@@ -125,14 +125,14 @@ def draw_heat(figure, box, array, title, subtitle):
 
 
 def _draw_cells(figure, box, shown, limit, title):
-    """Returns the lower edge of the picture."""
+    """Returns the lower edge of the heat map."""
     from matplotlib.patches import Rectangle
 
     rows, columns = shown.cells.shape
     x, y, width, height = box
     if not rows * columns:
         return y + height
-    # Square cells of at most 0.7 inches; a picture that were a mere thread so is made wider.
+    # Square cells of at most 0.7 inches; one that would be a mere thread is made wider.
     side = min(width / columns, height / rows, 0.7)
     w, h = max(side * columns, min(width, 0.5)), max(side * rows, 0.3)
     axes = figure.add_axes(share(figure, (x, y + height - h, w, h)), label=title)

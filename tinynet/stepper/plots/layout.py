@@ -1,4 +1,4 @@
-"""Where the nodes of a graph stand in a picture: rows from the inputs (top) to the loss (bottom).
+"""Where the nodes of a graph stand in a figure: rows from the inputs (top) to the loss (bottom).
 
 Every op stands one row above the first op that uses it, a leaf right above its user. An edge that
 passes rows without stopping gets a place in each, so that no node is drawn over it (Sugiyama,
@@ -52,7 +52,7 @@ class Layout:
 def neighbourhood(trace, number, most_rows, most_columns):
     """The layout of the whole graph if it fits, else of what lies around the node `number`.
 
-    Ops join in the order of their distance from it for as long as the picture fits; each brings
+    Ops join in the order of their distance from it as long as the figure has room; each brings
     the leaves that it uses, the first four of them.
     """
     ops = _by_distance(trace, number)
@@ -117,7 +117,7 @@ def _arranged(trace, numbers):
 
 
 def _set_columns(places, edges):
-    """Each row from the lowest up: a place wants to stand over those that use it."""
+    """Each row from the lowest up: a place is put over those that use it."""
     wishes = {id(place): [] for place in places}
     for edge in edges:
         for below, above in zip(edge.places, edge.places[1:], strict=False):
@@ -142,7 +142,7 @@ def _set_columns(places, edges):
 
 
 def _aside(edge):
-    """How far from right above its user an input wants to stand: ops in the middle, parameters
+    """How far from right above its user an input should stand: ops in the middle, parameters
     and constants to their right, in the order of the inputs."""
     op = edge.consumer
     kinds = [parent is not None and hasattr(parent, "parents") for parent in op.op.parents]

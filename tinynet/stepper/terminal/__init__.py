@@ -1,4 +1,4 @@
-"""Walking back through a graph in a terminal, a REPL or a notebook, a line a command."""
+"""Walking back through a graph in a terminal, a REPL or a notebook, one command per line."""
 
 import builtins
 import os
@@ -26,14 +26,14 @@ l                list all steps            ?  this help            q  quit"""
 def walk(loss, out=None, keys=None, everything=False):
     """Step back from `loss` through the graph that made it, one op at a time.
 
-    Asks for a command before each step (`?` lists them). Where nobody can be asked, because the
-    input is no terminal, it prints all steps one after the other; of a graph of more than 200
-    steps one line each, unless `everything`.
+    Asks for a command before each step (`?` lists them). If the input is not a terminal, it prints
+    all steps one after the other; for a graph of more than 200 steps one line each, unless
+    `everything`.
 
     Args: loss: a Tensor with a graph, best made inside `stepper.record()`, or a Trace. out: a
     file to write to, by default standard output. keys: the commands, in place of a user's.
 
-    Raises: TypeError or ValueError for what is no result of a computation or has more than one
+    Raises: TypeError or ValueError for what is not the result of a computation or has more than one
     element, RuntimeError for a graph that an earlier backward has freed.
     """
     out = sys.stdout if out is None else out
@@ -46,7 +46,7 @@ def walk(loss, out=None, keys=None, everything=False):
         return
     try:
         Walker(screens, out).run(_asked() if keys is None else _given(keys, out))
-    except NotImplementedError:  # of input(), in a notebook that runs with nobody there
+    except NotImplementedError:  # of input(), in a notebook that runs unattended
         _write(out, listing(screens, everything))
 
 
@@ -60,7 +60,7 @@ def listing(screens, everything=False):
             yield from screens.step(step.number)
             yield ""
     else:
-        yield screens.bold(f"Backward: {count(len(steps), 'step')}, a line each")
+        yield screens.bold(f"Backward: {count(len(steps), 'step')}, one line each")
         yield from _overview(screens)
         yield from field("", "In full: `everything=True`, on the command line `--all`.")
         yield ""
@@ -95,7 +95,7 @@ class Walker:
                 return
             action = ACTIONS.get(word)
             if action is None:
-                self.say([f"{word!r} is no command; ? lists them."])
+                self.say([f"{word!r} is not a command; ? lists them."])
             else:
                 self.say(action(self, rest.strip()))
 
@@ -122,7 +122,7 @@ class Walker:
 
     def run_to(self, name):
         if not name:
-            return ["r wants a name: r relu6"]
+            return ["r needs a name: r relu6"]
         found = [step.number for step in self.steps if _is_called(step.node, name)]
         ahead = [number for number in found if number > self.number]
         if ahead:
@@ -136,7 +136,7 @@ class Walker:
     def print(self, rest):
         name, index = _name_and_index(rest)
         if not name:
-            return ["p wants a name: p weight"]
+            return ["p needs a name: p weight"]
         nodes = self.nodes_called(name)
         if not nodes:
             return [f"No tensor is called {name!r}; the first screen (b) lists them."]
@@ -210,7 +210,7 @@ class Walker:
         if 0 <= self.number < len(self.steps):
             step = self.steps[self.number]
             return step, input_names(step.node.op)
-        return None, ["There is no op on this screen; Enter takes a step first."]
+        return None, ["There is no op on this screen; Enter takes the first step."]
 
     def list(self, _):
         return _overview(self.screens)
@@ -264,12 +264,12 @@ def _misfit(name, shape, index):
             f"got an index of {len(index)}: {element(name, index)}"
         )
     if any(not -size <= k < size for k, size in zip(index, shape, strict=True)):
-        return f"{element(name, index)} is outside of its shape {shape}"
+        return f"{element(name, index)} is outside its shape {shape}"
     return ""
 
 
 def _can_ask():
-    """Whether input() reaches somebody: at a terminal, or where a notebook has replaced it."""
+    """Whether input() reaches a user: at a terminal, or where a notebook has replaced it."""
     replaced = not isinstance(builtins.input, types.BuiltinFunctionType)
     return replaced or (sys.stdin is not None and sys.stdin.isatty())
 

@@ -12,14 +12,15 @@ from tinynet.stepper.text import (
     field,
     not_finite,
     number,
-    reflowed,
     table,
 )
 from tinynet.stepper.worked import Worked, largest
 
-MANY = 200  # steps: more are listed a line each, and leaves are not checked unasked
+MANY = 200  # steps: more are listed one line each, and leaves are checked only on request
 MOST_ROWS = 200  # of a table
-MOST_ELEMENTS = 2_000_000  # of one op's tensors (or of all), for numbers that nobody asked for
+MOST_ELEMENTS = (
+    2_000_000  # of one op's tensors (or of all): above, numbers are worked out only on request
+)
 NOT_RECORDED = (
     "not recorded; to see the values, and the chain rule in numbers, compute the loss inside "
     "`with stepper.record():`"
@@ -27,7 +28,7 @@ NOT_RECORDED = (
 
 
 def called(node):
-    """How a node is spoken of: by the user's name for it, else by what it is and its number."""
+    """What a node is called: the user's name for it, or what it is and its number."""
     return (node.label if node.op else node.name) or f"{node.name or node.kind} #{node.number}"
 
 
@@ -103,9 +104,10 @@ class Screens:
             lines += field("NaN, Inf", self.bold("the first NaN or Inf in the values is here"))
         if step is self.bad_step:
             lines += field("NaN, Inf", self.bold("the first NaN or Inf in the gradient is here"))
-        forward, backward = formula(op)
+        forward, backward, where = formula(op)
         lines += field("forward", forward)
-        lines += field("backward", reflowed(backward) or "(its docstring gives no formula)")
+        lines += field("backward", backward or "(the op states no rule)")
+        lines += field("where", where) if where else []
         options = ", ".join(f"{name}={_short(value)}" for name, value in node.options.items())
         lines += field("options", options) if options else []
         lines += field("shapes", "\n".join(with_shapes(op)))
@@ -161,7 +163,7 @@ class Screens:
         gx, expected, arrived = step.gxs[i], getattr(node, "contributions", 0), step.arrived[i]
         who = "an input" if node is None else called(node)
         if gx is None:
-            why = "passed on by this op" if step.node.op.needs[i] else "wanted: a constant"
+            why = "passed on by this op" if step.node.op.needs[i] else "needed: a constant"
             return field(label, f"{name}: no gradient for {who} is {why}")
         state = f"contribution {arrived} of {expected}"
         state += ", so complete" if arrived == expected == 1 else ""
@@ -181,7 +183,7 @@ class Screens:
         else:
             lines += _part("value", node.value, index)
         if node.kind == "constant":
-            return lines + field("gradient", "none: a constant wants no gradient")
+            return lines + field("gradient", "none: a constant requires no gradient")
         if not expected:
             return lines + field("gradient", "none: no op passes one on to it")
         if arrived == expected:

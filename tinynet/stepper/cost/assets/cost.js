@@ -18,6 +18,7 @@ const FIELDS = { width: "Width", resolution: "Resolution", classes: "Classes" };
 const $ = (id) => document.getElementById(id);
 const percent = (share) => (100 * share).toFixed(2) + " %";
 const millions = (n) => (n / 1e6).toLocaleString("en-US", { maximumFractionDigits: 2 }) + " M";
+const escaped = (text) => text.replace(/[&<>"']/g, (sign) => `&#${sign.charCodeAt(0)};`);
 const swatch = (kind) => `<span class="swatch ${KINDS[kind].style}"></span>`;
 const state = { network: networks[0], width: 1, kernel: 3, chosen: 1 };
 
@@ -101,11 +102,11 @@ function showLayers(found) {
   const line = (row, i) => {
     const chosen = i === state.chosen;
     const last = row.kind === "fully connected";
-    const name = row.name.replaceAll(".", ".<wbr>");
+    const name = escaped(row.name);
     return (
-      `<tr${chosen ? ' class="chosen"' : ""} data-layer="${row.name}"><th scope="row"><label>` +
+      `<tr${chosen ? ' class="chosen"' : ""} data-layer="${name}"><th scope="row"><label>` +
       `<input type="radio" name="layer" value="${i}"${chosen ? " checked" : ""}>` +
-      `${swatch(row.kind)}<span>${name}</span></label></th>` +
+      `${swatch(row.kind)}<span>${name.replaceAll(".", ".<wbr>")}</span></label></th>` +
       `<td class="wide">${last ? "" : `${row.kernel}×${row.kernel}, ${row.stride}`}</td>` +
       `<td class="wide">${exact(row.N)}${last ? "" : ` × ${row.size}×${row.size}`}</td>` +
       `${cell(row, "multAdds")}${cell(row, "parameters")}</tr>` +
@@ -132,7 +133,7 @@ function readNumber(input, problem, name) {
   const kinds = { any: "a number", 1: "a whole number" };
   problem.textContent =
     `${name} must be ${kinds[step] || `a multiple of ${step}`} from ${min} to ${max}; ` +
-    "what you see is for the last one that was.";
+    "the page shows the last valid value.";
   return null;
 }
 

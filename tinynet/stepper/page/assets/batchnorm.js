@@ -23,7 +23,7 @@ const batchnorm = (() => {
       ? `${name} moves y directly, and it moves the mean and the variance of its ` +
         `channel (${data.plural(info.count, "value")}), and so every y of the channel. ` +
         "gx is the sum of the three."
-      : "With fixed statistics (evaluation) only the direct path is left; the other two are 0.";
+      : "With fixed statistics (evaluation) only the direct path remains; the other two are 0.";
     return [
       make("p", { class: "fine" }, about),
       diagram(name, row, total, known),
@@ -170,7 +170,7 @@ const batchnorm = (() => {
       make(
         "p",
         { class: "fine" },
-        `Picture ${n}, channel ${c}: the three and their sum, in one colour scale.`,
+        `Image ${n}, channel ${c}: the three and their sum, in one colour scale.`,
       ),
       make(
         "div",

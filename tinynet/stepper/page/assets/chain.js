@@ -3,7 +3,7 @@
 const chain = (() => {
   const { make } = dom;
   const { nodes, steps } = data;
-  const inputChosen = new Map(); // op number -> which of its inputs is looked at
+  const inputChosen = new Map(); // op number -> which of its inputs is shown
 
   const jump = (frame, text) => dom.button(text, () => state.go(frame), { class: "jump" });
 
@@ -38,7 +38,7 @@ const chain = (() => {
     if (ran === undefined) return make("p", null, "No gradient reaches this op.");
     const step = steps[timeline.frames[ran].step];
     const inputs = step.gifts.map((gift, i) => (gift ? i : -1)).filter((i) => i >= 0);
-    if (!inputs.length) return make("p", null, "None of its inputs wants a gradient.");
+    if (!inputs.length) return make("p", null, "None of its inputs requires a gradient.");
     if (!inputs.includes(inputChosen.get(op.number))) inputChosen.set(op.number, firstSent(inputs));
     const i = inputChosen.get(op.number);
     const tabs =
@@ -137,7 +137,7 @@ const chain = (() => {
               `its gradient gy times the slope of y there (dy/d${op.text.names[i]}); ${x} ` +
               "gets the sum."
           : Number(element.g)
-            ? `What ${x} does to y drowns in the digits of y, so the terms cannot be told apart.`
+            ? `What ${x} does to y is lost in the rounding of y, so the terms cannot be told apart.`
             : `${x} reaches no element of y: a small change of it changes nothing.`,
       ),
       rows.length
@@ -175,7 +175,7 @@ const chain = (() => {
         "p",
         null,
         node.kind === "constant"
-          ? "A constant: no gradient is wanted."
+          ? "A constant: it requires no gradient."
           : "No gradient reaches this node.",
       );
     }
@@ -184,7 +184,7 @@ const chain = (() => {
       return make(
         "p",
         { class: "unknown" },
-        "Not known yet: the backward phase has not come here. ",
+        "Not known yet: the backward phase has not reached it. ",
         jump(end, `Go to step ${end}, where it is complete`),
       );
     }
@@ -204,7 +204,7 @@ const chain = (() => {
           ? make(
               "span",
               { class: "fine" },
-              ` so far: ${status.got} of ${status.of} contributions have come. `,
+              ` so far: ${status.got} of ${status.of} contributions have arrived. `,
             )
           : null,
         status.state === "partial" ? jump(end, `Go to step ${end}, where it is complete`) : null,
@@ -258,7 +258,7 @@ const chain = (() => {
   }
 
   function reason({ sides }) {
-    if (!sides) return "Next to NaN, or beside huge values, a difference is rough.";
+    if (!sides) return "Near NaN or huge values a finite difference is rough.";
     const [left, right] = sides.map((side) => data.format(side, 4));
     return (
       `To the left the slope is ${left}, to the right ${right}: at such a kink there is no ` +

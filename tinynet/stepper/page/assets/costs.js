@@ -58,7 +58,7 @@ const costs = (() => {
         ? "; this layer's own kernel is 1×1, the other two are shown with 3×3."
         : `, a ${KH}×${KW} kernel.`);
     return [
-      make("p", null, `For one picture at this layer's sizes: ${about}`),
+      make("p", null, `For one image at this layer's sizes: ${about}`),
       make(
         "div",
         { class: "cards" },
@@ -91,7 +91,7 @@ const costs = (() => {
       make(
         "p",
         { class: "fine" },
-        "Multiply-adds with the padding are counted as if it were picture, as in the " +
+        "The padding is counted as if it were part of the image, as in the " +
           "MobileNet paper (arXiv 1704.04861, section 3.1).",
       ),
     ];

@@ -11,8 +11,8 @@ const data = (() => {
     node.elements = node.elements || [];
     node.isOp = node.kind === "op";
     if (!node.isOp) return;
-    const [forward, backward, shapes, shapesBack, names] = rules[node.rule];
-    node.text = { forward, backward, shapes, shapesBack, names: names ? names.split("\n") : [] };
+    const [forward, backward, where, shapes, shapesBack, names] = rules[node.rule];
+    node.text = { forward, backward, where, shapes, shapesBack, names };
   });
 
   /** 'c = Add', 'Conv2d', 'weight': for headings. */

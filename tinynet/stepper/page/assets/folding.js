@@ -143,7 +143,7 @@ const folding = (() => {
     });
   adopt(root);
   // A leaf that is no chip lies in the innermost group that holds all who use it; a named one
-  // (the picture, the target) outside of modules, for it is given to the whole network.
+  // (the image, the target) outside of modules, for it is given to the whole network.
   for (const node of nodes) {
     if (node.isOp || isChip(node) || !consumers[node.number].length) continue;
     let place = parentOf.get(consumers[node.number][0]);

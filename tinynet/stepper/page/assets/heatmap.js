@@ -146,7 +146,7 @@ const heatmap = (() => {
         role: "group",
         "aria-label":
           `Heat map of ${name}, ${data.plural(cells.length, "value")}.` +
-          " Arrow keys walk over the cells.",
+          " Arrow keys move from cell to cell.",
       },
       figures,
     );
@@ -220,7 +220,7 @@ const heatmap = (() => {
       (rank === undefined ? "" : "  (can be chosen)");
   }
 
-  /** Pointing, clicking, and the keys: a cursor that walks over the cells. */
+  /** Pointing, clicking, and the keys: a cursor that moves from cell to cell. */
   function walk(board, cells, tell, onchoose) {
     let here = -1;
     const move = (k) => {

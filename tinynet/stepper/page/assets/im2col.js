@@ -52,7 +52,7 @@ const im2col = (() => {
         null,
         `im2col writes each patch into a column: X has ${data.plural(all, "row")} ` +
           `(channels × taps${g.groups > 1 ? ", of one group" : ""}) and ` +
-          `${data.plural(g.HO * g.WO * g.N, "column")} (places × pictures). Then Y = W X ` +
+          `${data.plural(g.HO * g.WO * g.N, "column")} (positions × images). Then Y = W X ` +
           "is one matrix product.",
       ),
       g.groups > 1 &&
@@ -77,14 +77,14 @@ const im2col = (() => {
         "div",
         { class: "row" },
         dom.button(
-          "◀ Patch before",
+          "◀ Previous patch",
           () => {
             if (here) press(0, here - start - 1);
           },
           { id: "patch-before" },
         ),
         dom.button(
-          "Patch after ▶",
+          "Next patch ▶",
           () => {
             if (here + 1 < places) press(0, here - start + 1);
           },
@@ -127,7 +127,7 @@ const im2col = (() => {
           }),
         ),
         windows.figure(
-          `Y: the same places`,
+          `Y: the same positions`,
           windows.plane({
             rows: outputs.length,
             cols: shown,

@@ -1,4 +1,4 @@
-// The panel of the selected node: rule, numbers, pictures, and what its op has besides.
+// The panel of the selected node: rule, numbers, heat maps, and what else its op has.
 const panel = (() => {
   const { make, get } = dom;
   const { nodes } = data;
@@ -31,7 +31,7 @@ const panel = (() => {
         node.isOp && section("Three paths", batchnorm.section(node)),
         section("Gradient of this node", chain.own(node)),
         section(
-          node.shape.length ? "Value and gradient as pictures" : "Value and gradient",
+          node.shape.length ? "Value and gradient as heat maps" : "Value and gradient",
           pictures(node),
         ),
       ].filter(Boolean),
@@ -90,8 +90,7 @@ const panel = (() => {
   }
 
   function rule(node) {
-    const { forward, shapes, shapesBack } = node.text;
-    const [backward, remark] = parted(node.text.backward);
+    const { forward, backward, where, shapes, shapesBack } = node.text;
     const line = (label, text, kind) =>
       text
         ? make(
@@ -106,22 +105,13 @@ const panel = (() => {
       line("here", here(node), ""),
       line("forward", forward, "forward"),
       line("backward", backward, "backward"),
-      remark && make("p", { class: "fine" }, remark),
+      where && make("p", { class: "fine" }, `Where ${where}.`),
       make("h3", null, "With shapes"),
       line("forward", shapes, "forward"),
       line("backward", shapesBack.startsWith(" from") ? "" : shapesBack, "backward"),
       make("h3", null, "With numbers"),
       line("forward", forwardNumbers(node), "forward"),
     ];
-  }
-
-  /** The formulas of a rule, and the sentences that may follow them. */
-  function parted(text) {
-    const lines = text.replace(/([^;.:])\n/g, "$1 ").split("\n");
-    const first = lines.findIndex((line) => /^[A-Z][a-z]/.test(line));
-    return first < 0
-      ? [lines.join("\n"), ""]
-      : [lines.slice(0, first).join("\n"), lines.slice(first).join(" ")];
   }
 
   /** 'c = Add(b, b)': the op as it stands in this graph. */

@@ -13,7 +13,7 @@ const quiz = (() => {
     return Number(answer.toPrecision(2)) === Number(truth.toPrecision(2));
   }
 
-  /** '0.5', '-1e-3', '0,5' or '1/3' as a number; NaN if it is none. */
+  /** '0.5', '-1e-3', '0,5' or '1/3' as a number; NaN if it is not one. */
   function parse(text) {
     const parts = text.trim().replace(",", ".").replace("−", "-").split("/");
     if (parts.length > 2 || parts.some((part) => part.trim() === "")) return NaN;
@@ -68,7 +68,7 @@ const quiz = (() => {
         "p",
         null,
         ran < 0
-          ? "There is nothing to ask from here on; go back some steps."
+          ? "There is nothing to ask from here on; go back a few steps."
           : "A question comes with every step of the backward phase. ",
       ),
       ran >= 0 && dom.button("Go to the next question", () => state.go(ran), { class: "main" }),

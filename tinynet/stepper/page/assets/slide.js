@@ -74,9 +74,9 @@ const slide = (() => {
         },
         `One output takes ${multiply(g)} = `,
         make("b", null, data.plural(cost.one, "multiply-add")),
-        `. Up to here: `,
+        `. So far: `,
         make("b", null, data.count(done)),
-        ` of ${data.count(cost.picture)} for a picture`,
+        ` of ${data.count(cost.image)} for one image`,
         g.N > 1 ? `, ${data.count(cost.all)} for the batch of ${g.N}.` : ".",
       ),
       make(

@@ -32,7 +32,7 @@ const state = (() => {
     changed("element");
   };
 
-  /** What the quiz asks for, {node, step, input, rank}, or null: nobody else may show it. */
+  /** What the quiz asks for, {node, step, input, rank}, or null: nothing else may show it. */
   me.hide = (secret) => {
     me.secret = secret;
     changed("quiz");

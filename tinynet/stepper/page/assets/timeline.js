@@ -17,7 +17,7 @@ const timeline = (() => {
   steps.forEach((step, number) => {
     ranAt.set(step.node, frames.length);
     // An op that has the same node twice among its inputs takes a frame for each of them:
-    // else nobody would see that gradient half complete.
+    // otherwise that gradient would never be seen half complete.
     const inputs = nodes[step.node].inputs;
     let sent = [];
     const push = () => {
@@ -45,7 +45,7 @@ const timeline = (() => {
     return { value, got, of, state };
   }
 
-  /** The gradient of a node so far: {sample, elements} of the sum, null if nothing has come. */
+  /** The gradient of a node so far: {sample, elements} of the sum, null if nothing has arrived. */
   function gradient(number, frame) {
     const { got, of } = status(number, frame);
     const node = nodes[number];

@@ -171,7 +171,7 @@ const touches = (() => {
       ),
       others,
       g.x.kind === "constant"
-        ? " (Nobody asks for this gradient here: the input is a constant.)"
+        ? " (This gradient is not needed here: the input is a constant.)"
         : "",
     );
   }

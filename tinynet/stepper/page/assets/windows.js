@@ -31,11 +31,11 @@ const windows = (() => {
     };
   }
 
-  /** Multiply-adds: for one output, for one picture, for the whole batch. */
+  /** Multiply-adds: for one output, for one image, for the whole batch. */
   function cost(g) {
     const one = g.inGroup * g.kernel[0] * g.kernel[1];
-    const picture = one * g.O * g.HO * g.WO;
-    return { one, picture, all: picture * g.N };
+    const image = one * g.O * g.HO * g.WO;
+    return { one, image, all: image * g.N };
   }
 
   /** The first of the input channels that output channel o reads. */

@@ -1,0 +1,114 @@
+"""What a training loop costs beside its steps, and how long `import tinynet` takes.
+
+The loop that is timed is `train` of train_cifar100.py itself, given a loader with a stopwatch.
+"""
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from types import SimpleNamespace
+
+import numpy as np
+
+import train_cifar100
+from benchmarks.results import ROOT
+from tinynet import optim
+from tinynet.data import ImageSet, Loader
+from tinynet.training import History
+
+
+class TimedLoader:
+    """The first batches of a loader. waits: the seconds for which each is waited for. whole: the
+    seconds from there to the next. `between(number)` runs after each, while nothing is timed."""
+
+    def __init__(self, loader, batches, between):
+        self.loader, self.batches, self.between = loader, batches, between
+        self.batch_size, self.set_epoch = loader.batch_size, loader.set_epoch
+        self.waits, self.whole = [], []
+
+    def __len__(self):
+        return self.batches
+
+    def __iter__(self):
+        batches = iter(self.loader)
+        for number in range(self.batches):
+            began = time.perf_counter()
+            batch = next(batches)
+            self.waits.append(time.perf_counter() - began)
+            yield batch
+            self.whole.append(time.perf_counter() - began)
+            self.between(number)
+        batches.close()
+
+
+def measure(network, blocks, block, images=50_000):
+    """Run `blocks` times `block` batches of the loop, and after each block as many bare steps.
+
+    network: a worker's. A bare step is the same one on one batch, with no loader at work. The
+    first step of each block is left out; the loop's very first wait, when no batch has been
+    prepared yet, comes once per epoch and is counted so. Returns what `summarize` does.
+    """
+    rng = np.random.default_rng(0)
+    size, classes = network.x.shape[2], network.model.classifier.weight.shape[0]
+    bytes_of_images = rng.integers(0, 256, (images, 3, size, size), np.uint8)
+    names = tuple(map(str, range(classes)))
+    image_set = ImageSet(bytes_of_images, np.arange(images) % classes, names)
+    options = {"shuffle": True, "augment": True, "drop_last": True}
+    loader = Loader(image_set, len(network.x), *image_set.channel_stats(), **options)
+    bare = []
+
+    def between(number):
+        if (number + 1) % block == 0:
+            bare.extend(network.steps(block)[1:])
+
+    timed = TimedLoader(loader, blocks * block, between)
+    run = SimpleNamespace(
+        model=network.model,
+        optimizer=network.optimizer,
+        scheduler=optim.lr_scheduler.CosineAnnealingLR(network.optimizer, T_max=len(loader)),
+        criterion=network.criterion,
+        train_loader=timed,
+        val_loader=(),
+        history=History(),
+        epochs_done=0,
+        save=lambda options, epochs_done: None,
+    )
+    network.steps(1)  # warm up
+    train_cifar100.train(SimpleNamespace(epochs=1, device="cpu", lr=0.01), run)
+    network.model.train()  # `train` ends with an evaluation
+    kept = [number for number in range(len(timed)) if number % block]
+    waits, whole = ([seconds[i] for i in kept] for seconds in (timed.waits, timed.whole))
+    return summarize(waits, whole, bare, timed.waits[0], len(loader))
+
+
+def summarize(waits, whole, bare, start, batches):
+    """Medians of the loop's waits and whole steps and of bare steps, and how much longer a step of
+    the loop takes than a bare one; start: the first wait of an epoch of so many batches."""
+    wait, step, bare_step = (1000 * statistics.median(one) for one in (waits, whole, bare))
+    return {
+        "batches": batches,
+        "start_ms": 1000 * start,
+        "wait_ms": wait,
+        "step_ms": step,
+        "bare_ms": bare_step,
+        "slow_down": (step + 1000 * start / batches) / bare_step - 1,
+        "seconds": {"wait": waits, "step": whole, "bare": bare},
+    }
+
+
+def import_time(times):
+    """{"import_s": median seconds of `import tinynet` in a fresh interpreter, "seconds": every one}
+
+    The first, which reads the sources and compiles them, does not count.
+    """
+    code = "import time; t = time.perf_counter(); import tinynet; print(time.perf_counter() - t)"
+    with tempfile.TemporaryDirectory() as compiled:
+        # compiled files as a user has them, even where this process must not write any
+        environment = {**os.environ, "PYTHONPYCACHEPREFIX": compiled}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        command = {"args": [sys.executable, "-c", code], "cwd": ROOT, "env": environment}
+        seconds = [float(subprocess.check_output(**command)) for _ in range(times + 1)][1:]
+    return {"import_s": statistics.median(seconds), "seconds": seconds}
