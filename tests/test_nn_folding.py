@@ -76,3 +76,82 @@ def test_the_networks(rng, network):
         folded = nn.fold_batchnorm(model)(x).numpy()
     np.testing.assert_allclose(folded, expected, rtol=1e-9, atol=1e-9)
     assert not any(isinstance(m, nn.BatchNorm2d) for m in model.modules())
+
+
+class Backwards(nn.Sequential):
+    def forward(self, x):
+        for module in reversed(list(self)):
+            x = module(x)
+        return x
+
+
+class Squaring(nn.Conv2d):
+    def forward(self, x):
+        return super().forward(x) ** 2
+
+
+class Elsewhere(nn.Module):
+    """Its convolution is used in a second place, which no Sequential shows."""
+
+    def __init__(self, in_a_sequential):
+        super().__init__()
+        self.conv, self.rest = in_a_sequential[0], in_a_sequential
+
+    def forward(self, x):
+        return self.rest(x) + self.conv(x)
+
+
+def pair(conv=nn.Conv2d, container=nn.Sequential):
+    return container(conv(3, 3, 1), nn.BatchNorm2d(3))
+
+
+def hooked(place):
+    model = pair()
+    model[place].register_forward_hook(lambda module, args, output: output * 2)
+    return model
+
+
+def patched(place):
+    model = pair()
+    layer = model if place is None else model[place]
+    original = layer.forward
+    layer.forward = lambda x: original(x) + 1
+    return model
+
+
+LEFT_ALONE = {
+    "a Sequential with a forward of its own": lambda: pair(container=Backwards),
+    "a convolution with a forward of its own": lambda: pair(Squaring),
+    "a convolution used elsewhere": lambda: Elsewhere(pair()),
+    "a hook on the convolution": lambda: hooked(0),
+    "a hook on the BatchNorm": lambda: hooked(1),
+    "a convolution's forward replaced": lambda: patched(0),
+    "a BatchNorm's forward replaced": lambda: patched(1),
+    "a Sequential's forward replaced": lambda: patched(None),
+}
+
+
+@pytest.mark.parametrize("make", LEFT_ALONE.values(), ids=LEFT_ALONE)
+def test_what_something_else_can_tell_apart_is_left_alone(make, rng):
+    model, x = make().eval(), tn.Tensor(rng.normal(0, 1, (2, 3, 2, 2)).astype("f4"))
+    norm = next(m for m in model.modules() if isinstance(m, nn.BatchNorm2d))
+    norm.running_mean.fill_(0.5)
+    before = model(x).numpy()
+    nn.fold_batchnorm(model)
+    assert any(module is norm for module in model.modules())
+    np.testing.assert_array_equal(model(x).numpy(), before)
+
+
+def test_a_subclass_that_says_so_is_folded():
+    class Renamed(Squaring):
+        foldable = True
+
+        def forward(self, x):
+            return nn.Conv2d.forward(self, x)
+
+    class Heir(Renamed):  # what its parent said is not said of it
+        def forward(self, x):
+            return super().forward(x) ** 2
+
+    assert isinstance(nn.fold_batchnorm(pair(Renamed).eval())[1], nn.Identity)
+    assert isinstance(nn.fold_batchnorm(pair(Heir).eval())[1], nn.BatchNorm2d)

@@ -22,6 +22,12 @@ from tinynet.ops.matmul import MatMul
 BASES = (type(None), np.ndarray)
 
 
+def _described(method, name, text):
+    """A method that was made, with what `help` and a traceback tell of it."""
+    method.__name__, method.__qualname__, method.__doc__ = name, f"Tensor.{name}", text
+    return method
+
+
 def _binary(name, op, swap=False):
     def method(self, other):
         pair = convert.promote(name, self, other, floating=op is e.Divide)
@@ -35,11 +41,14 @@ def _binary(name, op, swap=False):
             )
         return op.apply(a, b)
 
-    return method
+    return _described(method, name, op.rule["y"])
 
 
 def _unary(op, floating=False):
-    return lambda self: op.apply(self.floating() if floating else self)
+    def method(self):
+        return op.apply(self.floating() if floating else self)
+
+    return _described(method, op.__name__.lower(), op.rule["y"])
 
 
 def _negative(self):
@@ -61,7 +70,7 @@ def _comparison(name, function, kinds="biuf"):
             raise TypeError(f"{name}: is for bools and integers, got {a.dtype}; compare first")
         return Tensor(function(a, b))
 
-    return method
+    return _described(method, name, f"a {name} b, element by element")
 
 
 def _in_place(name, method):
@@ -71,7 +80,7 @@ def _in_place(name, method):
         result = getattr(old, method)(*args, **kwargs)
         return result if result is NotImplemented else inplace.become(self, name, result)
 
-    return changes
+    return _described(changes, name, f"`{method}` in place")
 
 
 def _times(name, tensor, other, alpha):

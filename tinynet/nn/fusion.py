@@ -1,6 +1,7 @@
 """Two layers made one, for inference: the same numbers with fewer passes over memory."""
 
 import collections
+import itertools
 
 from tinynet.nn.batchnorm import BatchNorm2d
 from tinynet.nn.containers import Sequential
@@ -14,15 +15,16 @@ def fold_batchnorm(model):
 
     With fixed statistics y = scale conv(x) + shift: the scale goes into the filters and the
     shift into the bias, scale = weight/sqrt(running_var + eps), shift = bias - running_mean scale
-    (+ the convolution's bias, scaled). The model can not be trained any further, nor its old
+    (+ the convolution's bias, scaled). The model cannot be trained any further, nor its old
     state_dict loaded. Results differ by rounding only. Raises ValueError in training mode.
+
+    Only neighbours in a Sequential are folded that nothing else can tell apart: no hook, no place
+    elsewhere in the model, no `forward` of their own or of their Sequential's. (A subclass of
+    Conv2d whose forward stays linear in its weight says so: `foldable = True` in its body.)
     """
     if not isinstance(model, Module):
         raise TypeError(f"fold_batchnorm: expected a Module, got {type(model).__name__}")
-    for conv, container, place in _neighbours(model):
-        norm = container[place]
-        if not (isinstance(conv, Conv2d) and type(norm) is BatchNorm2d):
-            continue
+    for conv, norm, container, place in _neighbours(model):
         if norm.training or norm.running_mean is None:
             raise ValueError(
                 "fold_batchnorm: BatchNorm2d must use its running statistics; call model.eval() "
@@ -40,12 +42,26 @@ def fold_batchnorm(model):
 
 
 def _neighbours(model):
-    """(layer, its Sequential, index of the layer after it), of layers that stand in one place."""
-    containers = [module for module in model.modules() if isinstance(module, Sequential)]
-    places = collections.Counter(id(layer) for container in containers for layer in container)
-    return [
-        (layer, container, place)
-        for container in containers
-        for place, layer in enumerate(list(container)[:-1], start=1)
-        if places[id(layer)] == 1
-    ]
+    """(convolution, BatchNorm after it, their Sequential, index of the BatchNorm)"""
+    places = collections.Counter(
+        id(child) for module in model.modules() for child in module._modules.values()
+    )
+
+    def is_free(module):
+        return places[id(module)] == 1 and not module._hooks and "forward" not in vars(module)
+
+    pairs = []
+    for container in model.modules():
+        if getattr(type(container), "forward", None) is not Sequential.forward:
+            continue
+        layers = list(container) if "forward" not in vars(container) else []
+        for place, (conv, norm) in enumerate(itertools.pairwise(layers), start=1):
+            if _folds(conv) and type(norm) is BatchNorm2d and is_free(conv) and is_free(norm):
+                pairs.append((conv, norm, container, place))
+    return pairs
+
+
+def _folds(layer):
+    kind = type(layer)
+    as_written = kind.__dict__.get("foldable") or kind.forward is Conv2d.forward
+    return isinstance(layer, Conv2d) and as_written
