@@ -73,6 +73,11 @@ def _comparison(name, function, kinds="biuf"):
     return _described(method, name, f"a {name} b, element by element")
 
 
+def _to(target):
+    name = target if isinstance(target, str) else target.__name__
+    return _described(lambda self: self.to(target), name, f"The tensor as {name}.")
+
+
 def _in_place(name, method):
     def changes(self, *args, **kwargs):
         old = inplace.before(self, *args[:1])
@@ -275,23 +280,8 @@ class Tensor:
             out = e.Transfer.apply(out, device=device)
         return out
 
-    def float(self):
-        return self.to(np.float32)
-
-    def double(self):
-        return self.to(np.float64)
-
-    def long(self):
-        return self.to(np.int64)
-
-    def bool(self):
-        return self.to(np.bool_)
-
-    def cpu(self):
-        return self.to("cpu")
-
-    def cuda(self):
-        return self.to("cuda")
+    float, double, long, bool = map(_to, (np.float32, np.float64, np.int64, np.bool_))
+    cpu, cuda = _to("cpu"), _to("cuda")
 
     def floating(self):
         """The tensor itself if it holds floats, else as float32 (torch's default)."""
