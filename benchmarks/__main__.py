@@ -20,13 +20,12 @@ def parse_options(arguments, rows):
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description="Time tinynet beside PyTorch."
     )
-    names = (*rows, LOOP, IMPORT)
-    add = parser.add_argument
+    names, add = (*rows, LOOP, IMPORT), parser.add_argument
+    lower = {name.lower(): name for name in names}
 
     def known(text):
-        for name in names:
-            if text.lower() == name.lower():
-                return name
+        if text.lower() in lower:
+            return lower[text.lower()]
         raise argparse.ArgumentTypeError(f"expected one of {', '.join(names)}, got {text!r}")
 
     # fmt: off
@@ -52,7 +51,7 @@ def parse_options(arguments, rows):
 
 def ask_ours(row, effort, task, **arguments):
     """The answer of our warm network of a row."""
-    with cpu_workers(row, results.cores(), ours_only=True) as workers:
+    with cpu_workers(row, ours_only=True) as workers:
         warm_up(workers[OURS], effort)
         return workers[OURS].ask(task, **arguments)
 
@@ -72,8 +71,7 @@ def run(options, rows):
             'torch is not installed; pip install -e ".[test]", or time tinynet alone with '
             "--ours-only"
         )
-    facts, path = results.machine(), None
-    found = {"rows": {}}
+    facts, path, found = results.machine(), None, {"rows": {}}
     if options.out or not (options.quick or options.ours_only):
         path = results.path_of_today(options.out or results.FOLDER)
         found = results.load(path, facts)  # refuse now, not after an hour
@@ -105,8 +103,7 @@ def show(found, names):
     print()
     new = {name: record for name, record in found["rows"].items() if name in names}
     if new:
-        print(report.table(new))
-        print(report.LEGEND)
+        print(f"{report.table(new)}\n{report.LEGEND}")
     if LOOP in names:
         print(report.loop_text(found[LOOP]))
     if IMPORT in names:

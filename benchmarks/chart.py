@@ -46,8 +46,8 @@ def draw(results, path):
     ax.set_xlabel("time of one step, as a multiple of tinynet's (longer: slower)")
     ax.spines[["top", "right", "left"]].set_visible(False)
     facts = results["machine"]
-    title = f"MobileNetV1 on a CPU: tinynet (NumPy {facts['numpy']}) and PyTorch {facts['torch']}"
-    figure.suptitle(title)
+    libraries = f"tinynet (NumPy {facts['numpy']}) and PyTorch {facts['torch']}"
+    figure.suptitle(f"MobileNetV1 on a CPU: {libraries}")
     ax.set_title(f"{facts['processor']}, {facts['cores']} cores, float32", fontsize=9)
     figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9)
     with atomic_write(path) as file:

@@ -1,9 +1,7 @@
 """tinynet on a GPU: is it right, how fast is it, what does it learn? `python -m benchmarks.gpu`.
 
-Four parts: `check` compares the GPU with the CPU, `step` times a training step beside PyTorch's,
-`kernels` each kernel beside a copy of memory, `train` trains CIFAR-100 for some minutes. All that
-is found goes into one JSON file, which is written after each finding: a run that is cut off keeps
-what it has. The exit status is 1 if a check was not passed or something failed.
+Each finding is written to one JSON file at once: a run that is cut off keeps what it has. The exit
+status is 1 if a check was not passed or something failed.
 
 An error of CUDA's makes the whole process useless, and a kernel may never end. So every library
 works in processes of its own, and one that dies or does not answer is replaced.
@@ -15,39 +13,30 @@ import itertools
 import shutil
 import subprocess
 import sys
-import threading
 import time
-from dataclasses import asdict
 from pathlib import Path
 
-import tinynet as tn
 from benchmarks import gpu_checks, report, results
 from benchmarks.gpu_kernels import Device
 from benchmarks.results import BenchmarkError
 from benchmarks.rows import GPU_ROWS
-from benchmarks.turns import CHANNELS_LAST, DEFAULT, FORMATS, OURS, Effort, Worker, compare, start
+from benchmarks.turns import FORMATS, OURS, Effort, Worker, compare, start
 from tinynet.training import checkpoint
 from tinynet.training.options import number
 
-PARTS = ("check", "step", "kernels", "train")
 DTYPES = ("float32", "float64")
 KERNEL_ROWS = ("H", "I")  # large enough that memory is what counts
 LIMIT = 150.0  # seconds for an answer: importing, compiling and choosing algorithms included
 LATE = 240  # seconds for which a training may be late before it is stopped
-SHARE = 0.95  # of the time that is left for training: epochs are not all alike
+SHARE = 0.9  # of the time that is left for training: validating and saving take the rest
 USUAL = Effort(5, turn_seconds=0.7, warm_up_seconds=2, block_seconds=0.1)
-QUICK = Effort(
-    3, turn_seconds=0.3, warm_up_seconds=1, profile_steps=2, block_seconds=0.1, rough=True
-)
-MODULES = {OURS: "gpu_kernels", DEFAULT: "torch_worker", CHANNELS_LAST: "torch_worker"}
+QUICK = Effort(3, turn_seconds=0.3, warm_up_seconds=1, block_seconds=0.1, rough=True)
 
 
 def team():
     """name -> worker, of which each starts when it is first needed."""
-    return {
-        name: Worker(f"benchmarks.{module}", variables={"CUPY_TF32": "0"}, limit=LIMIT)
-        for name, module in MODULES.items()
-    }
+    modules = {OURS: "gpu_kernels"} | dict.fromkeys(FORMATS, "torch_worker")
+    return {name: Worker(f"benchmarks.{modules[name]}", limit=LIMIT) for name in modules}
 
 
 def stop(workers):
@@ -65,7 +54,7 @@ class Report:
         """Forget what an earlier run has found in this part."""
         self.found["errors"] = [one for one in self.found["errors"] if one["part"] != part]
         self.found["parts"][part] = {}
-        self.keep(part, began=results.now(), tinynet=tn.__version__)
+        self.keep(part, began=results.now())
 
     def keep(self, part, **values):
         self.found["parts"][part].update(values)
@@ -94,9 +83,7 @@ def check(found, workers, options):
             with found.noting("check", f"{name}, {dtype}"):
                 new = workers[OURS].ask("check", name=name, dtype=dtype)
                 taken += [{"check": name, "dtype": dtype, **one} for one in new]
-                passed = all(one["passed"] for one in new)
-                verdict = "passed" if passed else "NOT PASSED"
-                say(f"check {name}, {dtype}: {verdict}; worst {report.worst(new)}")
+                say(f"check {name}, {dtype}: worst {report.worst(new)}")
                 found.keep("check", results=taken)
 
 
@@ -104,50 +91,23 @@ def step(found, workers, options):
     if results.torch_version() is None:
         raise BenchmarkError("torch is not installed; install it, or leave out the part 'step'")
     effort = QUICK if options.quick else USUAL
-    rows, profiles = {}, {}
+    rows = {}
     for row, tf32 in itertools.product(GPU_ROWS.values(), (False, True)):
         name = f"{row.name}, {'TF32' if tf32 else 'float32'}"
         with found.noting("step", name):
             rows[name] = one = measure(row, tf32, workers, effort)
             found.keep("step", rows=rows)
-            times = (f"{who} {of['median_ms']:.2f} ms" for who, of in one["times"].items())
-            say(f"step {name}: {', '.join(times)}: {one['ratio_best']['ratio']:.2f}")
+            say(f"step {name}: PyTorch's best / ours: {one['ratio_best']['ratio']:.2f}")
         stop(workers)  # for their memory, and since CuPy's TF32 is set for good
-        with found.noting("step", f"profile of {name}"):
-            if name in rows:
-                profiles[name] = profile(row, tf32, one["best"], workers, effort.profile_steps)
-                found.keep("step", profiles=profiles)
-        stop(workers)
-
-
-def arguments_of(tf32):
-    """name of a worker -> the arguments of its task "start" """
-    arguments = {"device": "cuda", "tf32": tf32}
-    return {OURS: arguments} | {
-        name: {**arguments, "memory_format": layout} for name, layout in FORMATS.items()
-    }
 
 
 def measure(row, tf32, workers, effort=USUAL):
     """Time a row with TF32 on both sides, or on neither; returns what `compare` does."""
-    options = arguments_of(tf32)
-    ready = start(row, {name: (workers[name], options[name]) for name in options})
-    return {**compare(row, ready, effort), "tf32": tf32}
-
-
-def profile(row, tf32, best, workers, count):
-    """The kernels of a step: of ours, and of PyTorch's in its faster memory format. PyTorch's
-    profiler sees both."""
-    found = {}
-    for name in (OURS, best):
-        options = {"ours": name == OURS, "row": row.message(), **arguments_of(tf32)[name]}
-        kernels = workers[DEFAULT].ask("profile", count=count, **options)
-        found[name] = {
-            "gpu_ms": sum(one["us"] for one in kernels) / 1000,
-            "launches": sum(one["calls"] for one in kernels),
-            "kernels": kernels,
-        }
-    return found
+    options = {"device": "cuda", "tf32": tf32}
+    ready = {OURS: (workers[OURS], options)}
+    for name, layout in FORMATS.items():
+        ready[name] = workers[name], {**options, "memory_format": layout}
+    return compare(row, start(row, ready), effort)
 
 
 def kernels(found, workers, options):
@@ -163,36 +123,28 @@ def kernels(found, workers, options):
             with found.noting("kernels", f"{name}, {facts['kernel']} on {facts['on']}"):
                 measured.append(rated(facts, worker.ask("kernel", number=i), copy_rate))
                 by = {"kernels": by_kernel(measured, copy_rate), "entries": measured}
-                rows[name] = {"row": asdict(row), "copy_gb_per_s": copy_rate / 1e9, **by}
+                rows[name] = {"copy_gb_per_s": copy_rate / 1e9, **by}
                 found.keep("kernels", rows=rows)
+        stop(workers)  # for their memory
 
 
 def rated(facts, seconds, copy_rate):
-    """An entry's facts and what was measured: median microseconds, GB/s, share of the copy's."""
-    low, median, high = results.quartiles(seconds)
-    rate = facts["bytes"] / median
-    return {
-        **facts,
-        "us": 1e6 * median,
-        "quartiles_us": [1e6 * low, 1e6 * high],
-        "gb_per_s": rate / 1e9,
-        "share": rate / copy_rate,
-    }
+    """An entry's facts, its median microseconds, and its share of the copy's rate."""
+    median = results.quartiles(seconds)[1]
+    return {**facts, "us": 1e6 * median, "share": facts["bytes"] / median / copy_rate}
 
 
 def by_kernel(entries, copy_rate):
-    """The same for each kernel over all its launches of a step that are not small."""
+    """kernel -> the microseconds of its launches in a step, and the share of the copy's rate that
+    those which are not small come to; the most expensive first."""
     totals = {}
-    for entry in entries:
-        total = totals.setdefault(entry["kernel"], {"us": 0.0, "large_us": 0.0, "large_bytes": 0})
-        us = entry["calls"] * entry["us"]
-        total["us"] += us
-        if not entry["small"]:
-            total["large_us"] += us
-            total["large_bytes"] += entry["calls"] * entry["bytes"]
-    for total in totals.values():
-        us, moved = total["large_us"], total["large_bytes"]
-        total["share"] = moved / (us / 1e6) / copy_rate if us else None
+    for kernel in dict.fromkeys(entry["kernel"] for entry in entries):
+        same = [entry for entry in entries if entry["kernel"] == kernel]
+        large = [entry for entry in same if not entry["small"]]
+        us, large_us = (sum(one["calls"] * one["us"] for one in some) for some in (same, large))
+        moved = sum(entry["calls"] * entry["bytes"] for entry in large)
+        share = moved / (large_us / 1e6) / copy_rate if large else None
+        totals[kernel] = {"us": us, "share": share}
     return dict(sorted(totals.items(), key=lambda item: -item[1]["us"]))
 
 
@@ -207,53 +159,40 @@ def train(found, workers, options):
 
 
 def trained(seconds, arguments, out):
-    """Train for about so many seconds. Two epochs that do not count show how long one takes; then
-    as many are trained as end in time, so that the one-cycle schedule comes to its end.
-
-    arguments: of the training script. out: its folder. Returns a dict ready for JSON.
-    """
+    """Train for about so many seconds: two epochs that do not count show how long one takes, then
+    as many as end in time, so that the one-cycle schedule comes to its end."""
     began, trial = time.perf_counter(), out / "trial"
-    first, second = run_script(["--epochs", "2", "--out", trial, *arguments], seconds + LATE)
+    epoch = run_script(trial, 2, arguments, seconds + LATE)["history"]["rows"][1]["seconds"]
     shutil.rmtree(trial)
-    epoch, left = second - first, began + seconds - time.perf_counter()
-    epochs = epochs_in(left, first - epoch, epoch)
+    spent = time.perf_counter() - began
+    left, preparation = seconds - spent, spent - 2 * epoch
+    epochs = max(1, int(SHARE * (left - preparation) / epoch))
     say(f"an epoch takes {epoch:.1f} s: training for {epochs} epochs")
-    run_script(["--epochs", str(epochs), "--out", out, *arguments], max(left, 0) + LATE)
-    saved = checkpoint.load(out / "checkpoint.npz")
+    saved = run_script(out, epochs, arguments, max(left, 0) + LATE)
     return {
-        "minutes_asked": seconds / 60,
         "minutes_taken": (time.perf_counter() - began) / 60,
         "arguments": arguments,
-        "options": saved["options"],
         "epochs": saved["history"]["rows"],
         "test_accuracy": saved["test_accuracy"],
         "checkpoint": str(out / "checkpoint.npz"),
     }
 
 
-def epochs_in(seconds, preparation, epoch):
-    """How many epochs of `epoch` seconds fit, after `preparation`; at least one."""
-    return max(1, int(SHARE * (seconds - preparation) / epoch))
+def run_script(out, epochs, arguments, limit):
+    """What the checkpoint of the training script holds in the end."""
+    script = [sys.executable, str(results.ROOT / "train_cifar100.py")]
+    command = [*script, "--epochs", str(epochs), "--out", str(out), *arguments]
+    try:
+        subprocess.run(command, timeout=limit, check=True)
+    except subprocess.CalledProcessError as error:
+        status = error.returncode
+        raise BenchmarkError(f"the training ended with status {status}, see above") from None
+    except subprocess.TimeoutExpired:
+        raise BenchmarkError(f"the training was stopped after {limit:.0f} s") from None
+    return checkpoint.load(out / "checkpoint.npz")
 
 
-def run_script(arguments, limit):
-    """Run the training script; the seconds after which it told of the end of each epoch."""
-    command = [sys.executable, str(results.ROOT / "train_cifar100.py"), *map(str, arguments)]
-    began, ends = time.perf_counter(), []
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        timer = threading.Timer(limit, process.kill)
-        timer.start()
-        try:
-            for line in process.stdout:
-                print(line, end="", flush=True)
-                if line.startswith("epoch "):
-                    ends.append(time.perf_counter() - began)
-        finally:
-            timer.cancel()
-    if process.returncode:
-        status = f"the training ended with status {process.returncode}, see above"
-        raise BenchmarkError(f"{status} (it is stopped after {limit:.0f} s)")
-    return ends
+PARTS = {"check": check, "step": step, "kernels": kernels, "train": train}
 
 
 def parse_options(arguments=None):
@@ -278,7 +217,6 @@ def parse_options(arguments=None):
 
 def main(arguments=None):
     options, workers = parse_options(arguments), team()
-    parts = {"check": check, "step": step, "kernels": kernels, "train": train}
     try:
         facts = Device().facts()
         path = Path(options.out) if options.out else results.path_of_today(results.FOLDER, "gpu")
@@ -289,7 +227,7 @@ def main(arguments=None):
             say(f"part {name}")
             found.begin(name)
             with found.noting(name, "the whole part", Exception):  # the other parts go on
-                parts[name](found, workers, options)
+                PARTS[name](found, workers, options)
             stop(workers)
     except (BenchmarkError, OSError, RuntimeError) as error:
         sys.exit(f"benchmarks.gpu: {error}")

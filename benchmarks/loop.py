@@ -22,7 +22,7 @@ from tinynet.training import History
 
 class TimedLoader:
     """The first batches of a loader. waits: the seconds for which each is waited for. whole: the
-    seconds from there to the next. `between(number)` runs after each, while nothing is timed."""
+    seconds from there to the next. `between(number)` runs after each, untimed."""
 
     def __init__(self, loader, batches, between):
         self.loader, self.batches, self.between = loader, batches, between
@@ -47,9 +47,9 @@ class TimedLoader:
 def measure(network, blocks, block, images=50_000):
     """Run `blocks` times `block` batches of the loop, and after each block as many bare steps.
 
-    network: a worker's. A bare step is the same one on one batch, with no loader at work. The
-    first step of each block is left out; the loop's very first wait, when no batch has been
-    prepared yet, comes once per epoch and is counted so. Returns what `summarize` does.
+    A bare step is the same one on one batch, with no loader at work. The first step of each block
+    is left out; the loop's first wait, when no batch is prepared yet, counts once per epoch.
+    Returns what `summarize` does.
     """
     rng = np.random.default_rng(0)
     size, classes = network.x.shape[2], network.model.classifier.weight.shape[0]
@@ -85,8 +85,8 @@ def measure(network, blocks, block, images=50_000):
 
 
 def summarize(waits, whole, bare, start, batches):
-    """Medians of the loop's waits and whole steps and of bare steps, and how much longer a step of
-    the loop takes than a bare one; start: the first wait of an epoch of so many batches."""
+    """Medians, and how much longer a step of the loop takes than a bare one; start: the first wait
+    of an epoch of so many batches."""
     wait, step, bare_step = (1000 * statistics.median(one) for one in (waits, whole, bare))
     return {
         "batches": batches,
@@ -100,10 +100,8 @@ def summarize(waits, whole, bare, start, batches):
 
 
 def import_time(times):
-    """{"import_s": median seconds of `import tinynet` in a fresh interpreter, "seconds": every one}
-
-    The first, which reads the sources and compiles them, does not count.
-    """
+    """The median and all of the seconds of `import tinynet` in a fresh interpreter. The first one,
+    which reads the sources and compiles them, does not count."""
     code = "import time; t = time.perf_counter(); import tinynet; print(time.perf_counter() - t)"
     with tempfile.TemporaryDirectory() as compiled:
         # compiled files as a user has them, even where this process must not write any

@@ -20,19 +20,17 @@ PRODUCTS = ("Conv2d", "Linear")  # ops that are matrix products
 def profile(network, count):
     """Take apart `count` steps of a worker's network, which should be warm.
 
-    Returns {"step_ms": median of the whole step, "steps": count, "entries": [...]}, in the order
-    of a step; an entry has layer, op, direction, shape (of the op's result), the median ms, flops
-    (matrix products only, otherwise None) and bytes (of the arrays that go in and come out, saved
-    ones not counted).
+    Returns {"step_ms": median of the whole step, "entries": [...]}, in the order of a step; an
+    entry has layer, op, direction, shape (of the op's result), the median ms, flops (None but for
+    matrix products) and bytes (of the arrays that go in and come out, saved ones not counted).
     """
     taken = [_step(network) for _ in range(count)]
-    entries = []
-    for same in zip(*(entries for _, entries in taken), strict=True):
-        ms = statistics.median(1000 * entry["seconds"] for entry in same)
-        one = {name: value for name, value in same[0].items() if name != "seconds"}
-        entries.append({**one, "ms": ms})
+    entries = [
+        {**same[0], "ms": statistics.median(entry["ms"] for entry in same)}
+        for same in zip(*(entries for _, entries in taken), strict=True)
+    ]
     step_ms = statistics.median(1000 * seconds for seconds, _ in taken)
-    return {"step_ms": step_ms, "steps": count, "entries": entries}
+    return {"step_ms": step_ms, "entries": entries}
 
 
 class Stopwatch:
@@ -46,7 +44,7 @@ class Stopwatch:
         now = time.perf_counter()
         shape = "x".join(map(str, shape))
         entry = {"layer": layer, "op": op, "direction": direction, "shape": shape}
-        entry |= {"seconds": now - self.since, "flops": flops, "bytes": size}
+        entry |= {"ms": 1000 * (now - self.since), "flops": flops, "bytes": size}
         self.entries.append(entry)
         self.since = time.perf_counter()
         return entry
@@ -113,8 +111,7 @@ def by_op(taken):
     `zero_grad`, and what Python does after the last op."""
     totals = {}
     for entry in taken["entries"]:
-        direction = "" if entry["direction"] == OPTIMIZER else f" {entry['direction']}"
-        name = entry["op"] + direction
+        name = f"{entry['op']} {entry['direction']}".replace(f" {OPTIMIZER}", "")
         totals[name] = totals.get(name, 0.0) + entry["ms"]
     dearest = sorted(totals.items(), key=lambda item: -item[1])
     rest = taken["step_ms"] - sum(totals.values())
@@ -125,15 +122,13 @@ def table(taken):
     """Every op of a step as text, and the sums by op."""
     lines = [("layer", "op", "direction", "shape", "ms", "GFLOP/s", "GB/s")]
     for entry in taken["entries"]:
-        seconds = max(entry["ms"], 1e-6) / 1000
-        flops, size = entry["flops"], entry["bytes"]
-        rates = ("", f"{size / seconds / 1e9:.1f}")
-        if flops:
-            rates = (f"{flops / seconds / 1e9:.1f}", "")
+        per_second = 1e3 / max(entry["ms"], 1e-6)
+        rate = f"{(entry['flops'] or entry['bytes']) * per_second / 1e9:.1f}"
+        rates = (rate, "") if entry["flops"] else ("", rate)
         texts = (entry[name] for name in ("layer", "op", "direction", "shape"))
         lines.append((*texts, f"{entry['ms']:.3f}", *rates))
     sums = [("op", "ms", "share")]
     sums += [(name, f"{ms:.2f}", f"{share:.1%}") for name, ms, share in by_op(taken)]
-    sums.append((f"step (median of {taken['steps']})", f"{taken['step_ms']:.2f}", "100.0%"))
+    sums.append(("step", f"{taken['step_ms']:.2f}", "100.0%"))
     each = align(lines, rules=(1,), right_from=4)
     return f"{each}\n\n{align(sums, rules=(1, len(sums) - 1), right_from=1)}"

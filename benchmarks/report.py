@@ -8,93 +8,73 @@ from tinynet.summary import align
 LOOP_TARGET, IMPORT_TARGET = 0.05, 0.25  # of a bare step; seconds
 COPY_TARGET = 0.7  # of a copy's rate: for a kernel that moves much
 SHOWN = 5  # ops in the line under a row
-SHOWN_KERNELS = 8  # of a profile
 
 HEADS = (
     *("row", "what", "ours ms", "default", "ch. last", "best / target (spread)"),
-    *("default / target (spread)", "peak MB", "products", "met"),
+    *("default / target (spread)", "peak MB", "met"),
 )
 LEGEND = """\
 ours, default, ch. last: median step of tinynet, and of PyTorch in its default memory format and
 in channels_last. best, default: PyTorch's time / ours, above 1 where ours is faster, beside the
 target and the quartiles of the rounds' own ratios; best is the faster of PyTorch's formats.
 peak MB: of the three processes, in the order of the times. products: the share of our step that
-its matrix products alone would take at this machine's rate."""
-
-GPU_HEADS = (
-    *("row", "ours ms", "default", "ch. last", "best / ours (spread)", "images/s"),
-    *("launch ms", "GPU ms", "launches", "reserved MB", "met"),
-)
-GPU_LEGEND = """\
-ours, default, ch. last: median step of tinynet, and of PyTorch in its two memory formats.
-best / ours: the faster of PyTorch's two against ours, above 1 where ours is faster.
-launch: what Python needs to queue a step; GPU: what the kernels take one after the other; of both
-the first figure is ours, the second that of PyTorch's best. So is
-the memory, which is not to be above that of either of PyTorch's formats."""
+its matrix products alone would take at this machine's rate. launch: on a GPU, what Python needs to
+queue a step."""
 
 
 def machine_text(facts):
     return ", ".join(f"{name} {value}" if value else f"no {name}" for name, value in facts.items())
 
 
-def spread(ratio):
-    low, high = ratio["quartiles"]
-    return f"({low:.2f}-{high:.2f})"
-
-
 # the rows
 
 
 def missed(record):
-    """What a row's record misses, of 'best', 'default', 'memory'; None without torch.
-
-    Memory is missed where ours is above that of either of PyTorch's formats.
-    """
-    row, times = record["row"], record["times"]
+    """What a row's record misses, of 'best', 'default', 'memory' (where ours is above that of
+    either of PyTorch's formats); None without torch."""
+    row = record["row"]
     if record["best"] is None:
         return None
     ratios = {name: record[f"ratio_{name}"]["ratio"] for name in ("best", "default")}
     names = [name for name, ratio in ratios.items() if ratio < row[f"target_{name}"]]
-    memory = {name: one.get("peak_mb", one.get("reserved_mb")) for name, one in times.items()}
+    memory = {name: times["peak_mb"] for name, times in record["times"].items()}
     known = row["memory_target"] and None not in memory.values()
     return names + ["memory"] * (known and memory[OURS] > min(memory.values()))
 
 
-def _met(record):
-    not_met = missed(record)
-    return "-" if not_met is None else f"not {', '.join(not_met)}" if not_met else "yes"
+def _each(record, form, key):
+    """A figure of ours and of PyTorch's two formats."""
+    figures = [record["times"].get(who, {}).get(key) for who in (OURS, *FORMATS)]
+    return ["-" if figure is None else form.format(figure) for figure in figures]
 
 
 def _line(name, record):
-    row, times = record["row"], record["times"]
-
-    def each(form, key):
-        return [
-            form.format(times[one][key]) if one in times and times[one][key] is not None else "-"
-            for one in (OURS, *FORMATS)
-        ]
-
     def ratio(one):
-        found, target = record[f"ratio_{one}"], f"{row[f'target_{one}']:.1f}"
-        return f"{found['ratio']:.2f} / {target} {spread(found)}" if found else f"- / {target}"
+        found, target = record[f"ratio_{one}"], f"{record['row'][f'target_{one}']:.1f}"
+        if not found:
+            return f"- / {target}"
+        return "{:.2f} / {} ({:.2f}-{:.2f})".format(found["ratio"], target, *found["quartiles"])
 
-    return (
-        *(name, Row(**row).what, *each("{:.1f}", "median_ms"), ratio("best"), ratio("default")),
-        "/".join(each("{:.0f}", "peak_mb")),
-        f"{record['products']['share']:.0%}",
-        _met(record),
-    )
+    not_met = missed(record)
+    met = "-" if not_met is None else f"not {', '.join(not_met)}" if not_met else "yes"
+    times = _each(record, "{:.2f}", "median_ms")
+    memory = "/".join(_each(record, "{:.0f}", "peak_mb"))
+    return name, Row(**record["row"]).what, *times, ratio("best"), ratio("default"), memory, met
 
 
 def details(record):
     """Where a row's time goes, in one line."""
+    ours = record["times"][OURS]["median_ms"]
+    if "products" not in record:  # on a GPU
+        launch = "/".join(_each(record, "{:.2f}", "launch_ms"))
+        return f"launch: {launch} ms; {1000 * record['row']['batch'] / ours:.0f} images/s"
     products = record["products"]
     *ops, rest = profile.by_op(record["profile"])
     dearest = [f"{name} {share:.0%}" for name, _, share in ops[:SHOWN]]
     others = sum(share for *_, share in ops[SHOWN:]) + rest[2]
     return (
-        f"products alone: {products['ms']:.1f} ms at {products['gflops']:.0f} GFLOP/s; "
-        f"by op: {', '.join(dearest)}, all others {others:.0%}"
+        f"products: {products['share']:.0%}, {products['ms']:.1f} ms at "
+        f"{products['gflops']:.0f} GFLOP/s; by op: {', '.join(dearest)}, all others {others:.0%}"
     )
 
 
@@ -108,22 +88,18 @@ def table(records):
     return "\n".join(text)
 
 
-def _verdict(met):
-    return "met" if met else "missed"
-
-
 def loop_text(loop):
+    verdict = "met" if loop["slow_down"] <= LOOP_TARGET else "missed"
     return (
         f"training loop: a step takes {loop['step_ms']:.1f} ms, {loop['wait_ms']:.2f} of them "
         f"waiting for its batch; the first batch of an epoch of {loop['batches']} takes "
         f"{loop['start_ms']:.0f} ms. A bare step, with no loader at work, takes "
-        f"{loop['bare_ms']:.1f} ms:\n{loop['slow_down']:+.1%}; target {LOOP_TARGET:.0%}: "
-        f"{_verdict(loop['slow_down'] <= LOOP_TARGET)}"
+        f"{loop['bare_ms']:.1f} ms:\n{loop['slow_down']:+.1%}; target {LOOP_TARGET:.0%}: {verdict}"
     )
 
 
 def import_text(found):
-    verdict = _verdict(found["import_s"] <= IMPORT_TARGET)
+    verdict = "met" if found["import_s"] <= IMPORT_TARGET else "missed"
     return f"import tinynet: {found['import_s']:.3f} s; target {IMPORT_TARGET} s: {verdict}"
 
 
@@ -135,7 +111,7 @@ def gpu_text(found):
     parts = {"check": check_text, "step": step_text, "kernels": kernels_text, "train": train_text}
     paragraphs = []
     for name, part in found["parts"].items():
-        body = parts[name](part) if len(part) > 2 else "nothing was found"
+        body = parts[name](part) if len(part) > 1 else "nothing was found"
         paragraphs.append(f"== {name} ==\n{body}")
     if found["errors"]:
         lines = [f"{one['part']}, {one['item']}: {one['error']}" for one in found["errors"]]
@@ -163,35 +139,7 @@ def check_text(part):
 
 
 def step_text(part):
-    profiles = part.get("profiles", {})
-    lines = [GPU_HEADS, *(step_line(*item, profiles) for item in part["rows"].items())]
-    body = [align(lines, rules=(1,), right_from=1), GPU_LEGEND]
-    for name, both in profiles.items():
-        body.append(f"\nkernels of our step, {name}: {both[OURS]['gpu_ms']:.2f} ms")
-        body += [
-            f"{one['us']:10.1f} us {one['calls']:6.1f} calls  {one['name'][:60]}"
-            for one in both[OURS]["kernels"][:SHOWN_KERNELS]
-        ]
-    return "\n".join(body)
-
-
-def step_line(name, record, profiles):
-    times, best, ratio = record["times"], record["best"], record["ratio_best"]
-    profile = profiles.get(name)
-
-    def both(form, key, of=times):
-        return "/".join(form.format(of[who][key]) if of else "-" for who in (OURS, best))
-
-    return (
-        *(name, *(f"{times[who]['median_ms']:.2f}" for who in (OURS, *FORMATS))),
-        f"{ratio['ratio']:.2f} {spread(ratio)}",
-        f"{1000 * record['row']['batch'] / times[OURS]['median_ms']:.0f}",
-        both("{:.2f}", "launch_ms"),
-        both("{:.2f}", "gpu_ms", profile),
-        both("{:.0f}", "launches", profile),
-        both("{:.0f}", "reserved_mb"),
-        _met(record),
-    )
+    return f"{table(part['rows'])}\n{LEGEND}"
 
 
 def kernels_text(part):

@@ -36,16 +36,13 @@ class BenchmarkError(RuntimeError):
 
 
 def quartiles(values):
-    """(first quartile, median, third quartile) as floats."""
-    return tuple(float(value) for value in np.percentile(list(values), (25, 50, 75)))
+    """[first quartile, median, third quartile] as floats."""
+    return np.percentile(list(values), (25, 50, 75)).tolist()
 
 
 def describe(rounds):
-    """The steps of all rounds: their number, median and quartiles in ms, and every one of them."""
-    steps = list(itertools.chain(*rounds))
-    low, median, high = (1000 * value for value in quartiles(steps))
-    medians = {"median_ms": median, "quartiles_ms": [low, high]}
-    return {"steps": len(steps), **medians, "seconds": rounds}
+    """The median of all rounds' steps in ms, and every one of them."""
+    return {"median_ms": 1000 * quartiles(itertools.chain(*rounds))[1], "seconds": rounds}
 
 
 def ratio(theirs, ours):
@@ -53,8 +50,7 @@ def ratio(theirs, ours):
     quartiles of the rounds' own ratios, which tell how far chance moves it."""
     overall = describe(theirs)["median_ms"] / describe(ours)["median_ms"]
     each = [quartiles(a)[1] / quartiles(b)[1] for a, b in zip(theirs, ours, strict=True)]
-    low, _, high = quartiles(each)
-    return {"ratio": overall, "quartiles": [low, high]}
+    return {"ratio": overall, "quartiles": quartiles(each)[::2]}
 
 
 def cores():
@@ -96,10 +92,7 @@ def now():
 
 
 def path_of_today(folder, kind="cpu"):
-    """Today's file in `folder`, which is made if need be.
-
-    Raises BenchmarkError where it cannot be made.
-    """
+    """Today's file in `folder`, which is made if need be; BenchmarkError where it cannot be."""
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -112,8 +105,8 @@ def path_of_today(folder, kind="cpu"):
 def load(path, machine, empty=EMPTY):
     """The results in `path`, or new ones like `empty` where there is no such file.
 
-    machine: the facts of this one. Raises BenchmarkError where the file is not one of results, or
-    comes from another machine or other versions, whose figures must not stand beside these.
+    Raises BenchmarkError where the file is not one of results, or the facts about the machine are
+    others: its figures must not stand beside these.
     """
     try:
         found = json.loads(Path(path).read_text(encoding="utf-8"))

@@ -10,12 +10,10 @@ from tinynet.summary import summary
 class Row:
     """A network and the step that is timed on it.
 
-    network, width: as in `mobilenet.build`. size: of the square images. train: a whole training
-    step (zero_grad, forward, cross-entropy, backward, SGD with momentum 0.9), otherwise forward
-    in evaluation mode without a tape, with BatchNorm folded into our convolutions. target_best,
-    target_default: how many times as long as ours PyTorch's step is to take, in the faster of its
-    two memory formats and in the one that a user gets without asking. memory_target: our peak
-    memory is to stay below PyTorch's.
+    size: of the square images. train: a whole training step, otherwise forward in evaluation mode
+    without a tape, with BatchNorm folded into our convolutions. target_best, target_default: how
+    many times as long as ours PyTorch's step is to take, in the faster of its two memory formats
+    and in its default one. memory_target: our peak memory is to stay below PyTorch's.
     """
 
     name: str
@@ -36,27 +34,20 @@ class Row:
         return f"{self.network}, width {self.width:g}, {size}, batch {self.batch}, {kind}"
 
     def layers(self):
-        """The network as plain numbers, for a library that cannot build it by its name.
-
-        Returns: a dict of stem (stride, channels), blocks [(stride, channels), ...], classes.
-        """
-        options = {"blocks": mobilenet.BLOCKS, "stem_stride": 2}
-        others = mobilenet.NETWORKS[self.network].keys() - options.keys()
-        if others:
-            raise ValueError(
-                f"row {self.name}: the twin of the network {self.network!r} would need "
-                f"{', '.join(sorted(others))}; choose a network of strides and channels alone"
-            )
-        options.update(mobilenet.NETWORKS[self.network])
+        """The network as plain numbers, for a library that cannot build it by its name: a dict of
+        stem (stride, channels), blocks [(stride, channels), ...], classes."""
 
         def scaled(channels):
             return max(1, round(self.width * channels))
 
-        return {
-            "stem": (options["stem_stride"], scaled(mobilenet.STEM_CHANNELS)),
-            "blocks": [(stride, scaled(channels)) for stride, channels in options["blocks"]],
-            "classes": self.classes,
-        }
+        def plain(blocks=mobilenet.BLOCKS, stem_stride=2):  # and no more: the twin knows no others
+            return {
+                "stem": (stem_stride, scaled(mobilenet.STEM_CHANNELS)),
+                "blocks": [(stride, scaled(channels)) for stride, channels in blocks],
+                "classes": self.classes,
+            }
+
+        return plain(**mobilenet.NETWORKS[self.network])
 
     def message(self):
         """Everything a worker has to know, ready for JSON."""

@@ -1,9 +1,4 @@
-"""PyTorch's side: the same network, the same step, on a CPU or a GPU.
-
-Its profiler sees every kernel that its process launches on a GPU, whoever launched it: ours too.
-"""
-
-import collections
+"""PyTorch's side: the same network, the same step, on a CPU or a GPU."""
 
 import torch
 
@@ -40,11 +35,9 @@ class Network(worker.Network):
         if device == "cuda":
             torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
             torch.backends.cudnn.benchmark = True
-            self.wait, self.free = torch.cuda.synchronize, torch.cuda.empty_cache
-            self.release()
+            self.wait = torch.cuda.synchronize
         torch.manual_seed(0)
-        layout = {"default": torch.contiguous_format, "channels_last": torch.channels_last}
-        layout = layout[memory_format]
+        layout = getattr(torch, memory_format)
         self.model = twin(row["layers"]).to(device, memory_format=layout)
         x = torch.randn(row["batch"], 3, row["size"], row["size"])
         self.x = x.contiguous(memory_format=layout).to(device)
@@ -60,43 +53,9 @@ class Network(worker.Network):
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
         self.many(count)
-        return {
-            "reserved_mb": torch.cuda.max_memory_reserved() / 1e6,
-            "launch_ms": self.launch_ms(),
-            "cuda": torch.version.cuda,
-            "cudnn": torch.backends.cudnn.version(),
-        }
-
-
-def profile(count, ours, **options):
-    """The kernels of a step on a GPU. ours: whether of our network; options: of its `start`.
-
-    Returns: a list of {"name", "calls", "us"} per step, the most expensive first.
-    """
-    network = Network()
-    if ours:
-        from benchmarks import gpu_kernels  # CuPy, which PyTorch's own figures do without
-
-        network = gpu_kernels.Network(gpu_kernels.Device())
-    network.start(**options)
-    network.steps(3)
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as taken:
-        network.steps(count)
-    on_gpu = [event for event in taken.events() if event.device_type.name == "CUDA"]
-    return by_kernel([(event.name, event.time_range.elapsed_us()) for event in on_gpu], count)
-
-
-def by_kernel(events, steps):
-    """(name, microseconds) of every launch in `steps` steps -> as `profile` returns it."""
-    calls, us = collections.Counter(), collections.Counter()
-    for name, taken in events:
-        calls[name] += 1
-        us[name] += taken
-    return [
-        {"name": name, "calls": calls[name] / steps, "us": total / steps}
-        for name, total in us.most_common()
-    ]
+        reserved = torch.cuda.max_memory_reserved()
+        return {"peak_mb": reserved / 1e6, "launch_ms": self.launch_ms()}
 
 
 if __name__ == "__main__":
-    worker.serve(Network().tasks() | {"profile": profile})
+    worker.serve(Network())

@@ -18,11 +18,10 @@ from benchmarks import results
 from benchmarks.results import BenchmarkError
 
 OURS, DEFAULT, CHANNELS_LAST = "tinynet", "torch default", "torch channels_last"
-FORMATS = {DEFAULT: "default", CHANNELS_LAST: "channels_last"}  # of PyTorch's memory
+FORMATS = {DEFAULT: "contiguous_format", CHANNELS_LAST: "channels_last"}  # as torch calls them
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 PAUSE = 0.15  # seconds after a turn: the threads that just worked spin for a while, then sleep
 PRODUCT_SIZE = 2048  # of the square matrices whose product shows the machine's rate
-LONG = 2.0  # seconds of a step that needs no other before it to fill the caches and wake threads
 
 
 @dataclass(frozen=True)
@@ -44,16 +43,14 @@ QUICK = Effort(3, row_seconds=10, turn_seconds=0.4, warm_up_seconds=1, profile_s
 class Worker(contextlib.AbstractContextManager):
     """A process that answers requests, started by the first one; `with` ends it in any case.
 
-    A process that fails, or does not answer within `limit` seconds, is ended. The next request
-    then starts another one, which knows nothing of what was before.
-
-    variables: environment variables that it is to have besides its parent's.
+    One that fails, or does not answer within `limit` seconds, is ended. The next request starts
+    another, which knows nothing of what was before.
     """
 
-    def __init__(self, module, threads=None, variables=None, limit=3600.0):
+    def __init__(self, module, threads=None, limit=3600.0):
         self.module, self.limit, self.process = module, limit, None
         threads = dict.fromkeys(THREAD_VARIABLES, str(threads or results.cores()))
-        self.environment = {**os.environ, **threads, **(variables or {})}
+        self.environment = {**os.environ, **threads, "CUPY_TF32": "0"}  # TF32 only when asked for
 
     def __exit__(self, *_):
         self.stop()
@@ -106,23 +103,21 @@ class Worker(contextlib.AbstractContextManager):
 
 
 @contextlib.contextmanager
-def cpu_workers(row, threads, ours_only=False):
+def cpu_workers(row, threads=None, ours_only=False):
     """name -> worker that has the row's network ready"""
-    workers = {OURS: (Worker("benchmarks.tinynet_worker", threads), {})}
-    for name, layout in {} if ours_only else FORMATS.items():
-        worker = Worker("benchmarks.torch_worker", threads)  # torch heeds OMP_NUM_THREADS
-        workers[name] = worker, {"memory_format": layout}
-    try:
+    with contextlib.ExitStack() as stack:
+        ours = stack.enter_context(Worker("benchmarks.tinynet_worker", threads))
+        workers = {OURS: (ours, {})}
+        for name, layout in {} if ours_only else FORMATS.items():
+            worker = stack.enter_context(Worker("benchmarks.torch_worker", threads))
+            workers[name] = worker, {"memory_format": layout}
         yield start(row, workers)
-    finally:
-        for worker, _ in workers.values():
-            worker.stop()
 
 
 def start(row, workers):
     """name -> worker that has the row's network ready. All prepare at the same time.
 
-    workers: name -> (worker, further arguments of its task "start"). Raises BenchmarkError if the
+    workers: name -> (worker, further arguments of its "start"). Raises BenchmarkError if the
     networks are not the same size.
     """
     for worker, options in workers.values():
@@ -136,9 +131,9 @@ def start(row, workers):
 def compare(row, workers, effort, between=lambda: None):
     """Time a row on workers that have it ready.
 
-    Returns a dict ready for JSON: the row, when and how it was measured, "times" (name of a
-    worker -> statistics, every step's seconds, and what it says of itself), "best" (the faster of
-    PyTorch's two), "ratio_best" and "ratio_default"; without PyTorch the last three are None.
+    Returns a dict ready for JSON: the row, when and how it was measured, "times" (name -> median,
+    every step's seconds, and the worker's facts), "best" (the faster of PyTorch's two),
+    "ratio_best" and "ratio_default"; without PyTorch the last three are None.
     """
     seconds = take_turns(workers, effort, between)
     times = {
@@ -158,12 +153,9 @@ def compare(row, workers, effort, between=lambda: None):
 
 
 def measure(row, effort, threads=None, ours_only=False):
-    """Time one row on the CPU. Returns what `compare` does, with "threads", "products" (the time
-    that the step's matrix products alone would take) and "profile".
-
-    Raises BenchmarkError when a worker dies.
-    """
-    threads, rates = threads or results.cores(), []
+    """Time one row on the CPU. Returns what `compare` does, with "products" (the time that the
+    step's matrix products alone would take) and "profile"."""
+    rates = []
     with (
         cpu_workers(row, threads, ours_only) as workers,
         # a process of its own: its matrices must not count as the network's memory
@@ -175,12 +167,11 @@ def measure(row, effort, threads=None, ours_only=False):
 
         record = compare(row, workers, effort, multiply)
         profile = workers[OURS].ask("profile", count=effort.profile_steps)
-    (mult_adds, depthwise), rate = row.mult_adds(), results.quartiles(rates)[1]
-    ms = 2 * mult_adds / rate / 1e6
-    products = {"mult_adds": mult_adds, "depthwise_mult_adds": depthwise, "ms": ms}
-    products |= {"gflops": rate, "all_gflops": rates}
-    products["share"] = ms / record["times"][OURS]["median_ms"]
-    return {**record, "threads": threads, "products": products, "profile": profile}
+    rate = results.quartiles(rates)[1]
+    ms = 2 * row.mult_adds()[0] / rate / 1e6
+    share = ms / record["times"][OURS]["median_ms"]
+    products = {"ms": ms, "share": share, "gflops": rate, "all_gflops": rates}
+    return {**record, "products": products, "profile": profile}
 
 
 def take_turns(workers, effort, between=lambda: None):
@@ -189,20 +180,18 @@ def take_turns(workers, effort, between=lambda: None):
     The first block of a turn, which finds the caches cold, does not count. `between` runs before
     each round and after the last.
     """
-    turns, colds, estimate = {}, {}, 0.0
+    turns, estimate = {}, 0.0
     for name, worker in workers.items():
         step = warm_up(worker, effort)
         size = max(1, round(effort.block_seconds / step))
-        colds[name] = 0 if step > LONG else 1
-        count = colds[name] + max(1, round(effort.turn_seconds / (size * step)))
+        count = 1 + max(1, round(effort.turn_seconds / (size * step)))
         turns[name] = {"count": count, "size": size}
         estimate += count * size * step + PAUSE
     order, seconds = list(workers), {name: [] for name in workers}
     between()
     for _ in range(max(1, min(effort.rounds, int(effort.row_seconds / estimate)))):
         for name in order:
-            taken = _rested(workers[name], "steps", **turns[name])
-            seconds[name].append(taken[colds[name] :])
+            seconds[name].append(_rested(workers[name], "steps", **turns[name])[1:])
         order = order[1:] + order[:1]  # each time another one begins
         between()
     return seconds

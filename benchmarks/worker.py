@@ -1,8 +1,8 @@
 """A worker's side of the conversation: a process that runs steps of one library when told to.
 
-It reads one JSON object per line, {"do": name, ...arguments}, runs the task of that name, and
-writes what the task returns as one line of JSON. It ends when its input ends. A task that fails
-ends it too: the reason is then the last line of its stderr.
+It reads one JSON object per line, {"do": name, ...arguments}, calls the network's method of that
+name, and writes what it returns as one line of JSON. It ends when its input ends. A method that
+fails ends it too: the reason is then the last line of its stderr.
 """
 
 import json
@@ -20,35 +20,28 @@ except ImportError:  # Windows
 SGD = {"lr": 0.01, "momentum": 0.9}  # the options of both libraries' optimisers
 
 
-def serve(tasks):
-    """Answer until the input ends. tasks: name -> function of the request's other entries."""
+def serve(network):
+    """Answer until the input ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends us
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a library prints must not mix with the answers
     for line in sys.stdin:
         request = json.loads(line)
-        print(json.dumps(tasks[request.pop("do")](**request)), file=answers, flush=True)
+        print(json.dumps(getattr(network, request.pop("do"))(**request)), file=answers, flush=True)
 
 
 class Network:
     """What both libraries' networks do alike. `model`, `x`, `labels`, `criterion`, `optimizer`,
-    the context manager `no_grad` and, on a GPU, `wait` and `free` are the library's."""
+    the context manager `no_grad` and, on a GPU, `wait` are the library's."""
 
     def wait(self):
         """Return when everything that Python has queued is done: on a CPU, at once."""
-
-    def free(self):
-        """Give the memory of arrays that are no more back to the device."""
 
     def ready(self, row):
         """Choose mode and step by the row; returns the number of parameters."""
         self.model.train(row["train"])
         self.step = self.train if row["train"] else self.infer
         return sum(p.numel() for p in self.model.parameters())
-
-    def release(self):
-        self.model = self.optimizer = self.x = self.labels = None
-        self.free()
 
     def train(self):
         self.optimizer.zero_grad()
@@ -81,13 +74,7 @@ class Network:
         return 1000 * statistics.median(seconds)
 
     def facts(self):
-        """What to write down of this process when it has been timed."""
         return {"peak_mb": peak_memory()}
-
-    def tasks(self):
-        """What a parent can ask for."""
-        names = ("start", "steps", "facts")
-        return {name: getattr(self, name) for name in names}
 
 
 def timed(step, count):
