@@ -39,6 +39,7 @@ DOORS = {
     "copy_": lambda a: tn.ones(3).copy_(a),
     "add_": lambda a: tn.ones(3).add_(a),
     "index": lambda a: tn.ones(3)[a],
+    "backward": lambda a: tn.ones(3, requires_grad=True).backward(a),
     "load_state_dict": lambda a: nn.Linear(1, 3).load_state_dict({"bias": a}, strict=False),
 }
 
@@ -93,6 +94,9 @@ def test_subclasses_are_taken_as_plain_arrays(make):
         assert x[0].shape == (2,)
     y = tn.tensor(array)
     np.testing.assert_array_equal((y * given).numpy(), array * array)
+    leaf = tn.tensor(array, requires_grad=True)
+    (leaf * leaf).backward(given)  # its gradient is a product with what was given
+    np.testing.assert_array_equal(leaf.grad.numpy(), 2 * array * array)
     y[...] = given
     y.copy_(given)
     assert type(y.array) is np.ndarray

@@ -232,11 +232,13 @@ def _start_gradient(tensor, gradient):
                 "reduce it to one number first (.sum() or .mean()), or pass gradient="
             )
         return np.ones_like(tensor.array)
-    gy = getattr(gradient, "array", gradient)
-    if not backend.is_array(gy):
-        raise TypeError(
-            f"backprop: gradient must be a Tensor or an array, got {type(gradient).__name__}"
-        )
+    if not isinstance(gradient, Function.tensor_type):
+        if not backend.is_array(gradient):
+            raise TypeError(
+                f"backprop: gradient must be a Tensor or an array, got {type(gradient).__name__}"
+            )
+        gradient = Function.tensor_type(gradient)  # refuses what arithmetic would take otherwise
+    gy = gradient.detach().array
     if gy.shape != tensor.shape:
         raise ValueError(
             f"backprop: gradient has shape {gy.shape}, expected the tensor's {tensor.shape}"
