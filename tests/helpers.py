@@ -1,6 +1,9 @@
 """Comparing tinynet with torch: the same numbers in, the same numbers out."""
 
+import re
+
 import numpy as np
+import pytest
 import torch
 
 import tinynet as tn
@@ -95,3 +98,16 @@ def run_on_both(fn, *arrays, rtol=None, atol=None):
 def channel_major(array):
     """The same (N, C, H, W) array as a view of (C, H, W, N) memory, the engine's own layout."""
     return np.ascontiguousarray(array.transpose(1, 2, 3, 0)).transpose(3, 0, 1, 2)
+
+
+# the method, function, operator or attribute, then a sentence
+OURS = re.compile(r"^[^\s:]{1,24}( \w+)?: \S.{12,}")
+
+
+def assert_refused_in_our_words(misuse):
+    """`misuse()` must raise, and not with what NumPy or Python would have said."""
+    with pytest.raises((TypeError, ValueError, IndexError, RuntimeError)) as caught:
+        misuse()
+    assert OURS.match(str(caught.value)), str(caught.value)
+    assert "object has no attribute" not in str(caught.value)
+    assert "unsupported operand" not in str(caught.value)

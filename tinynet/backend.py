@@ -15,6 +15,7 @@ import threading
 import numpy as np
 
 NUMPYS = (np.ndarray, np.generic)  # what NumPy's functions return
+DEVICES = ("cpu", "cuda", "cuda:0")
 INSTALL_HINT = """pip install -e ".[cuda12]" in tinynet's folder (".[cuda13]" for CUDA 13)"""
 
 
@@ -85,7 +86,7 @@ def check_device(device):
     """`device` as 'cpu' or 'cuda'. Raises ValueError for any other, RuntimeError without a GPU or
     without what CUDA needs beside it."""
     name = str(device)
-    if name not in ("cpu", "cuda", "cuda:0"):
+    if name not in DEVICES:
         raise ValueError(f"device: must be 'cpu' or 'cuda', got {device!r}")
     if name == "cpu":
         return "cpu"
@@ -159,7 +160,7 @@ class _Pool:
             return np.empty(shape, dtype)
         with self.lock:
             self.clock += 1
-            shelf = self.shelves.setdefault(size, [])
+            shelf = self.shelves.get(size, ())
             for place in range(len(shelf) - 1, -1, -1):
                 if sys.getrefcount(shelf[place][0]) == FREE:
                     entry = shelf.pop(place)
@@ -168,7 +169,7 @@ class _Pool:
                 self._forget_idle(self.clock - PATIENCE)
                 entry = [np.empty(size, np.uint8), 0]
             entry[1] = self.clock
-            self.shelves.setdefault(size, shelf).append(entry)
+            self.shelves.setdefault(size, []).append(entry)
             return entry[0].view(dtype).reshape(shape)
 
     def _forget_idle(self, oldest):

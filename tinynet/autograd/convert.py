@@ -9,7 +9,6 @@ from tinynet import backend, check
 from tinynet.autograd.tape import Function
 
 NUMBERS = (bool, int, float, np.bool_, np.integer, np.floating)
-DEVICES = ("cpu", "cuda", "cuda:0")
 RANKS = {"b": 0, "i": 1, "u": 1, "f": 2}  # bool < integer < floating: decides when dtypes meet
 REFLECTED = {
     "+": "__radd__",
@@ -65,7 +64,7 @@ def promote(name, tensor, other, floating=False):
 def device_and_dtype(name, targets, device=None, dtype=None):
     """What `to("cuda", np.float64)` asks for: each target is a device if it names one."""
     for target in targets:
-        if isinstance(target, str) and target in DEVICES:
+        if isinstance(target, str) and target in backend.DEVICES:
             device = target
         elif target is not None:
             dtype = target

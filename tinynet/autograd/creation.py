@@ -105,7 +105,7 @@ def arange(*bounds, requires_grad=False, dtype=None, device=None):
         check.number("arange", "every bound", bound)
     if len(bounds) == 3 and bounds[2] == 0:
         raise ValueError("arange: step must not be 0")
-    start, stop, step = (0, *bounds, 1)[-3:] if len(bounds) == 1 else (*bounds, 1)[:3]
+    start, stop, step = (0, *bounds, 1) if len(bounds) == 1 else (*bounds, 1)[:3]
     check.sizes("arange", (max(math.ceil((stop - start) / step), 0),))
     array = np.arange(*bounds)
     if dtype is None and array.dtype == np.float64:

@@ -2,7 +2,9 @@
 
 import math
 
-from tinynet import backend, check
+import numpy as np
+
+from tinynet import check
 from tinynet.autograd import Tensor
 from tinynet.autograd.mode import mode
 from tinynet.ops.loss import SoftmaxCrossEntropy
@@ -100,8 +102,7 @@ def _check_labels(labels, K, ignore_index):
 def _divisor(labels, per_class, weight, ignore_index):
     if not per_class:
         return labels.shape[0]
-    xp = backend.array_module(labels)
     counted = labels != ignore_index
     if weight is None:
-        return Tensor(xp.asarray(counted.sum()))
-    return Tensor(xp.asarray(weight.array[xp.where(counted, labels, 0)] * counted).sum())
+        return Tensor(counted.sum())
+    return Tensor((weight.detach().array[np.where(counted, labels, 0)] * counted).sum())

@@ -88,7 +88,7 @@ def _as_array(name, value):
         value = value.detach()
     if isinstance(value, Tensor):
         return value.array
-    if isinstance(value, np.ndarray) or backend.is_array(value):
+    if backend.is_array(value):
         return check.array("load_state_dict", name, value)
     if hasattr(value, "__array__"):
         return check.array("load_state_dict", name, np.asarray(value))

@@ -1,7 +1,7 @@
 """The optimisers' steps, piece by piece: an update makes several passes over a parameter, which
 cost one trip to memory where the piece stays in the processor's cache."""
 
-from tinynet.backend import array_module
+import numpy as np
 
 BLOCK = 1 << 15  # elements of a piece (128 KiB of float32)
 
@@ -37,7 +37,6 @@ def sgd(xs, gs, vs, firsts, lr, momentum, dampening, weight_decay, nesterov, max
 def adam(xs, gs, ms, vs, tops, steps, lr, beta1, beta2, eps, weight_decay, decoupled, maximize):
     for *arrays, top_all, t in zip(xs, gs, ms, vs, tops, steps, strict=True):
         step_size, root2 = lr / (1 - beta1**t), (1 - beta2**t) ** 0.5
-        xp = array_module(arrays[0])
         for block in blocks(arrays[0]):
             x, g, m, v = (array[block] for array in arrays)
             if maximize:
@@ -51,5 +50,5 @@ def adam(xs, gs, ms, vs, tops, steps, lr, beta1, beta2, eps, weight_decay, decou
             v += (1 - beta2) * g * g
             if top_all is not None:
                 top = top_all[block]
-                v = xp.maximum(top, v, out=top)
-            x -= step_size * m / (xp.sqrt(v) / root2 + eps)
+                v = np.maximum(top, v, out=top)
+            x -= step_size * m / (np.sqrt(v) / root2 + eps)

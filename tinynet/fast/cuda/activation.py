@@ -2,7 +2,7 @@
 
 from tinynet.backend import array_module
 from tinynet.fast.cuda.kernel import Kernel, blocks, suits
-from tinynet.fast.layout import in_memory, like
+from tinynet.fast.layout import in_memory, lie_alike, like
 from tinynet.ops import activation as definitions
 
 VALUES = 8  # that a thread reads at a time
@@ -26,8 +26,8 @@ class ReLU(definitions.ReLU):
 
     def backward(self, gy):
         (rises,) = self.saved
-        if gy.strides != tuple(gy.itemsize * stride for stride in rises.strides):
-            return super().backward(gy)  # laid out otherwise than the result was
+        if not lie_alike(gy, rises):
+            return super().backward(gy)
         row = in_memory(gy)
         gx = array_module(gy).empty(row.shape, gy.dtype)
         grid = (-(-blocks(row.size) // VALUES),)
