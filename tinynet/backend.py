@@ -11,6 +11,7 @@ import math
 import os
 import sys
 import threading
+import warnings
 
 import numpy as np
 
@@ -39,6 +40,25 @@ def cupy():
     if count == 0:
         raise RuntimeError("CuPy is installed but found no CUDA device; use the device 'cpu'")
     return module
+
+
+def nccl():
+    """CuPy's NCCL module. Raises RuntimeError, in one sentence, where NCCL is missing."""
+    cupy()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # CuPy's own words for it
+        module = importlib.import_module("cupy.cuda.nccl")
+    if not module.available:
+        raise RuntimeError(
+            "workers on several GPUs need NCCL, which CuPy did not find; install it with "
+            """pip install -e ".[nccl12]" in tinynet's folder (".[nccl13]" for CUDA 13)"""
+        )
+    return module
+
+
+def device_count():
+    """How many GPUs there are. Raises RuntimeError where none can be used."""
+    return cupy().cuda.runtime.getDeviceCount()
 
 
 def cuda_available():
@@ -133,7 +153,7 @@ def allow_tf32():
     os.environ["CUPY_TF32"] = "1"  # read by CuPy at that moment
 
 
-POOLED = 1 << 18  # bytes: smaller arrays come out of the C library's own store as quickly
+POOLED = 1 << 16  # bytes: smaller arrays come out of the C library's own store as quickly
 PATIENCE = 2000  # arrays: a buffer that was not handed out for so long is given back
 FREE = 2  # references to a buffer that is free: the pool's, and that of the call which counts
 COUNTED = getattr(sys, "_is_gil_enabled", lambda: True)()  # without the GIL counts may lag behind

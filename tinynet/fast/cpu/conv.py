@@ -86,7 +86,8 @@ class Conv2d(Definition):
         gY = grouped(channels_first(gy), self.groups)  # (G, O/G, P)
         if self.needs[1]:
             X = grouped(self.im2col(channels_first(x), self.window), self.groups)
-            gw = (gY @ X.swapaxes(-1, -2)).reshape(self.input_shapes[1])
+            gw = empty_like(gy, self.input_shapes[1])
+            np.matmul(gY, X.swapaxes(-1, -2), out=grouped(gw, self.groups))
         if self.needs[0]:
             N, C, H, W = self.input_shapes[0]
             W_T = grouped(weight, self.groups).swapaxes(-1, -2)
