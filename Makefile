@@ -17,7 +17,7 @@ lint: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 
-# Speed and memory beside PyTorch: about half an hour, on a machine that does nothing else.
+# Speed and memory beside PyTorch: the better part of an hour, on a machine that does nothing else.
 bench: $(VENV)/installed-test
 	$(BIN)/python -m benchmarks
 

@@ -3,6 +3,7 @@
     python train_cifar100.py --dataset shapes          # no download
     python train_cifar100.py --data-dir data           # CIFAR-100, fetched into data/ if need be
     python train_cifar100.py --data-dir data --resume  # go on where a stopped run was
+    mpiexec -n 8 python train_cifar100.py --data-dir data   # on several machines
 
 The function `train` is the whole story; the rest reads options and prepares its parts.
 Every epoch writes to --out: checkpoint.npz, history.csv and curves.png.
@@ -12,29 +13,40 @@ import argparse
 import contextlib
 import math
 import sys
+import threading
 import time
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
 import mobilenet
 import tinynet as tn
-from tinynet import backend, nn, optim
+from tinynet import backend, cores, nn, optim, parallel
 from tinynet.data import Loader, augment, cifar100, shapes
 from tinynet.data.images import Images
 from tinynet.training import Average, History, accuracy, checkpoint
 from tinynet.training.options import folder_for, number
 
 LOOK_EVERY = {"cpu": 1, "cuda": 50}  # steps: to look at the loss is to wait for the GPU
+# Images per worker and step for --workers auto. With fewer, the statistics of a share are noise (Wu
+# and He, "Group normalization", arXiv 1803.08494, figure 1).
+FEWEST = 16
+tqdm.set_lock(threading.RLock())  # its own is a semaphore, which a worker that is killed leaves
+PATIENCE = 600  # seconds for worker 0 to write its files while the others wait
 
 
 def train(options, run):
-    """The training loop; the parts it works with are made in `Run`."""
+    """The training loop; the parts it works with are made in `Run`.
+
+    Every worker runs it, with its share of each batch; a program without workers is worker 0 of 1.
+    """
     model, optimizer, scheduler, criterion = run.model, run.optimizer, run.scheduler, run.criterion
     for epoch in range(run.epochs_done, options.epochs):
         started = time.perf_counter()
         losses, hits = Average(), Average()
         model.train()
+        tn.manual_seed(seed_of(options.seed, epoch, parallel.rank))  # for dropout
         run.train_loader.set_epoch(epoch)
         with progress_bar(run.train_loader, f"epoch {epoch + 1}/{options.epochs}") as bar:
             for step, (images, labels) in enumerate(run.train_loader, 1):
@@ -43,7 +55,7 @@ def train(options, run):
                 optimizer.zero_grad()
                 logits = model(x)
                 loss = criterion(logits, y)
-                loss.backward()
+                parallel.backward(loss, model, run.weight(len(y)))
                 optimizer.step()
                 scheduler.step()
 
@@ -57,26 +69,29 @@ def train(options, run):
                         )
                     shown = {"loss": f"{losses.mean:.3f}", "accuracy": f"{hits.mean:.1%}"}
                     bar.set_postfix(shown, refresh=False)
-                bar.update(len(y))
+                bar.update(run.train_loader.batch_size)
+        train_loss, train_accuracy, images = of_all_workers(losses, hits)
         seconds = time.perf_counter() - started
 
+        if options.batchnorm == "local":
+            parallel.average_buffers(model)
         val_loss, val_accuracy = evaluate(model, run.val_loader, criterion, options.device)
         run.history.append(
             epoch=epoch + 1,
             lr=scheduler.get_last_lr()[0],
-            train_loss=losses.mean,
-            train_accuracy=hits.mean,
+            train_loss=train_loss,
+            train_accuracy=train_accuracy,
             val_loss=val_loss,
             val_accuracy=val_accuracy,
             seconds=seconds,
-            images_per_second=losses.weight / seconds,
+            images_per_second=images / seconds,
         )
         run.save(options, epoch + 1)
-        print(
-            f"epoch {epoch + 1}/{options.epochs}  loss {losses.mean:.3f}  accuracy {hits.mean:.1%}"
+        tell(
+            f"epoch {epoch + 1}/{options.epochs}  loss {train_loss:.3f}"
+            f"  accuracy {train_accuracy:.1%}"
             f"  validation loss {val_loss:.3f}  accuracy {val_accuracy:.1%}"
-            f"  {losses.weight / seconds:.0f} images/s  {seconds:.0f} s",
-            flush=True,
+            f"  {images / seconds:.0f} images/s  {seconds:.0f} s"
         )
 
 
@@ -86,18 +101,43 @@ def evaluate(model, loader, criterion, device):
     model.eval()
     with tn.no_grad():
         for images, labels in loader:
+            if not len(labels):  # the last batch has fewer images than there are workers
+                continue
             x, y = tn.Tensor(images).to(device), tn.Tensor(labels).to(device)
             logits = model(x)
             losses.add(criterion(logits, y), weight=len(y))
             hits.add(accuracy(logits, y, wait=False)[0], weight=len(y))
-    return losses.mean, hits.mean
+    return of_all_workers(losses, hits)[:2]
+
+
+def of_all_workers(losses, hits):
+    """The means of two `Average`s over all workers' images, and how many images they are."""
+    sums = np.array([float(losses.total), float(hits.total), losses.weight])
+    parallel.all_reduce(sums)
+    loss, right, images = sums.tolist()
+    return (loss / images, right / images, images) if images else (math.nan, math.nan, 0)
+
+
+def seed_of(*numbers):
+    """A seed that is another one wherever one of the numbers is another."""
+    return int.from_bytes(np.random.SeedSequence(numbers).generate_state(2).tobytes(), "little")
 
 
 def progress_bar(loader, title):
-    """Images done, images/s and time left; nothing where the output is not a terminal."""
+    """Images done, images/s and time left, by worker 0; nothing where the output is no terminal."""
     return tqdm(
-        total=len(loader) * loader.batch_size, desc=title, unit=" images", leave=False, disable=None
+        total=len(loader) * loader.batch_size,
+        desc=title,
+        unit=" images",
+        leave=False,
+        disable=True if parallel.rank else None,
     )
+
+
+def tell(text):
+    """Print, if this is worker 0."""
+    if parallel.rank == 0:
+        print(text, flush=True)
 
 
 class Run:
@@ -124,6 +164,8 @@ class Run:
         self.model = mobilenet.build(
             options.network, len(self.class_names), options.width, dropout=options.dropout
         ).to(options.device)
+        if options.batchnorm == "sync":
+            nn.SyncBatchNorm.convert_sync_batchnorm(self.model)
         self.criterion = nn.CrossEntropyLoss(label_smoothing=options.label_smoothing)
         groups = mobilenet.decay_groups(self.model, options.weight_decay)
         if options.optimizer == "sgd":
@@ -139,27 +181,37 @@ class Run:
             scales = augment.scale_and_offset(self.mean, self.std)
             images = Images(image_set.images, *scales, self.device)
             options = {**options, "images": images, "prefetch": False}
-        return Loader(image_set, batch_size, self.mean, self.std, **options)
+        return Loader(image_set, batch_size, self.mean, self.std, shared=True, **options)
+
+    def weight(self, images):
+        """What the loss of this worker's share of a batch counts for."""
+        even = self.train_loader.batch_size % parallel.size == 0
+        return 1.0 if even else parallel.weight_of(images)
 
     @property
     def checkpoint_path(self):
         return self.out / "checkpoint.npz"
 
     def save(self, options, epochs_done):
-        """Write checkpoint, CSV and curves; each replaces its predecessor in one moment."""
+        """Have worker 0 write its files."""
+        self.epochs_done = epochs_done
+        if parallel.rank == 0:
+            self.write(options)
+        parallel.barrier(PATIENCE)
+
+    def write(self, options):
+        """Checkpoint, CSV and curves; each replaces its predecessor in one moment."""
         # here, not at the top: it loads matplotlib, which need not delay the first epoch
         from tinynet.training import curves
 
-        self.epochs_done = epochs_done
         checkpoint.save(
             self.checkpoint_path,
             {
                 "options": recorded(options),
-                "epochs_done": epochs_done,
+                "epochs_done": self.epochs_done,
                 "model": self.model.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
                 "scheduler": self.scheduler.state_dict(),
-                "random": backend.random_generator().bit_generator.state,
                 "history": self.history.to_tree(),
                 "classes": list(self.class_names),
                 "mean": self.mean,
@@ -172,7 +224,8 @@ class Run:
 
     def resume(self, options):
         """Take up the state that `save` wrote. Raises ValueError where the options differ."""
-        saved = checkpoint.load(self.checkpoint_path)
+        saved = checkpoint.load(self.checkpoint_path) if parallel.rank == 0 else None
+        saved = parallel.broadcast(saved)
         try:
             for name, now in recorded(options).items():
                 before = saved["options"][name]
@@ -184,7 +237,6 @@ class Run:
             self.model.load_state_dict(saved["model"])
             self.optimizer.load_state_dict(saved["optimizer"])
             self.scheduler.load_state_dict(saved["scheduler"])
-            backend.random_generator().bit_generator.state = saved["random"]
             self.history = History.from_tree(saved["history"])
             self.epochs_done, self.test_accuracy = saved["epochs_done"], saved["test_accuracy"]
         except (KeyError, TypeError) as error:
@@ -195,6 +247,13 @@ class Run:
 
 
 def load_set(options, split):
+    """The images of 'train' or 'test', which worker 0 reads (or downloads, or draws)."""
+    image_set = read_set(options, split) if parallel.rank == 0 else None
+    parallel.barrier(math.inf)  # a download may take an hour
+    return parallel.broadcast(image_set)
+
+
+def read_set(options, split):
     if options.dataset == "shapes":
         return shapes.make(split, options.per_class)
     everything = cifar100.load(
@@ -219,7 +278,7 @@ def make_schedule(options, optimizer, batches):
 def recorded(options):
     """The options that decide what is learnt: a resumed run must have the same."""
     elsewhere = ("out", "resume", "overwrite", "data_dir", "mirror", "no_download")
-    elsewhere += ("device", "tf32")
+    elsewhere += ("device", "tf32", "workers")
     return {name: value for name, value in vars(options).items() if name not in elsewhere}
 
 
@@ -259,11 +318,67 @@ def parse_options(arguments=None):
     add("--out", default="runs/cifar100", metavar="DIR", help="folder for checkpoint and curves")
     add("--resume", action="store_true", help="go on from the checkpoint in --out")
     add("--overwrite", action="store_true", help="start anew, replacing what is in --out")
+    add("--workers", type=number_of_workers, default="auto", metavar="N",
+        help="processes that share every batch; auto: one for each core")
+    add("--batchnorm", default="local", choices=("local", "sync"),
+        help="statistics of each worker's share of a batch, or of all of it: slower, but then any "
+        "number of workers learns what one would")
     add("--device", default="cpu", choices=("cpu", "cuda"), help="where to compute")
     add("--tf32", action="store_true",
         help="on a GPU, round the factors of matrix products to TF32: faster, 3 digits")
     # fmt: on
     return parser.parse_args(arguments)
+
+
+def number_of_workers(text):
+    return text if text == "auto" else number(int, 1)(text)
+
+
+def workers_for(options):
+    """How many workers to start; None under mpiexec, which has started them."""
+    started = parallel.started()
+    if started > 1 and options.workers != "auto":
+        raise ValueError("--workers: mpiexec has started the workers already; leave it out")
+    workers = options.workers if started == 1 else started
+    if workers == "auto":
+        most = options.batch_size // FEWEST if options.device == "cpu" else 1
+        return max(1, min(cores.available(), most))
+    if workers > options.batch_size:
+        asked = f"--workers {workers}" if started == 1 else f"mpiexec -n {workers}"
+        raise ValueError(
+            f"{asked}: a batch of {options.batch_size} images cannot be shared by so many; take "
+            "fewer workers, or raise --batch-size"
+        )
+    return workers if started == 1 else None
+
+
+def work(options):
+    """What every worker does."""
+    same_options(options)
+    try:
+        run = Run(options)
+        if options.resume:
+            run.resume(options)
+    except (ValueError, OSError) as error:  # about options and files, whichever worker finds it
+        raise parallel.WorkerError(str(error)) from error
+    train(options, run)
+    if run.test_accuracy is None:  # once, with the weights of the last epoch
+        loader = run.loader(load_set(options, "test"))
+        _, run.test_accuracy = evaluate(run.model, loader, run.criterion, options.device)
+        run.save(options, options.epochs)
+    tell(f"test accuracy (last epoch): {run.test_accuracy:.2%}")
+    tell(f"curves: {run.out / 'curves.png'}")
+    tell(f"checkpoint: {run.checkpoint_path}")
+
+
+def same_options(options):
+    """Raises ValueError where this worker was started with other options than worker 0."""
+    first = parallel.broadcast(recorded(options))
+    for name, value in recorded(options).items():
+        if value != first[name]:
+            raise ValueError(
+                f"{name} is {value} here and {first[name]} in worker 0; start all workers alike"
+            )
 
 
 def main(arguments=None):
@@ -273,15 +388,10 @@ def main(arguments=None):
         if options.tf32:
             backend.allow_tf32()
         backend.check_device(options.device)
-        out = folder_for(options)
-        run = Run(options)
-        if options.resume:
-            run.resume(options)
-        train(options, run)
-        if run.test_accuracy is None:  # once, with the weights of the last epoch
-            loader = run.loader(load_set(options, "test"))
-            _, run.test_accuracy = evaluate(run.model, loader, run.criterion, options.device)
-            run.save(options, options.epochs)
+        workers = workers_for(options)
+        if parallel.is_first():
+            out = folder_for(options)
+        parallel.run(work, options, workers=workers, device=options.device)
     except (ValueError, OSError, RuntimeError) as error:
         sys.exit(f"train_cifar100.py: {error}")
     except KeyboardInterrupt:
@@ -290,9 +400,6 @@ def main(arguments=None):
         if out is not None:
             with contextlib.suppress(OSError):
                 out.rmdir()  # only where nothing was written: an empty folder is no use
-    print(f"test accuracy (last epoch): {run.test_accuracy:.2%}")
-    print(f"curves: {out / 'curves.png'}")
-    print(f"checkpoint: {out / 'checkpoint.npz'}")
 
 
 if __name__ == "__main__":

@@ -4,23 +4,25 @@ import argparse
 import dataclasses
 import importlib.util
 import sys
+from types import SimpleNamespace
 
+import train_cifar100
 from benchmarks import loop, profile, report, results
 from benchmarks.results import BenchmarkError
 from benchmarks.rows import ROWS
 from benchmarks.turns import OURS, QUICK, Effort, cpu_workers, measure, warm_up
 from tinynet.training.options import number
 
-LOOP, IMPORT = "loop", "import"
+LOOP, TRAIN, IMPORT = "loop", "train", "import"
 LOOP_ROW = "C"  # the network of the training script's defaults
-LONG = ("D", LOOP)  # not measured in quick mode unless asked for: with them it takes five minutes
+LONG = ("D", LOOP, TRAIN)  # not measured in quick mode unless asked for
 
 
 def parse_options(arguments, rows):
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description="Time tinynet beside PyTorch."
     )
-    names, add = (*rows, LOOP, IMPORT), parser.add_argument
+    names, add = (*rows, LOOP, TRAIN, IMPORT), parser.add_argument
     lower = {name.lower(): name for name in names}
 
     def known(text):
@@ -30,9 +32,14 @@ def parse_options(arguments, rows):
 
     # fmt: off
     add("rows", nargs="*", type=known, metavar="ROW",
-        help=f"{', '.join(rows)}, {LOOP} (cost of the training loop), {IMPORT} (time of import); "
+        help=f"{', '.join(rows)}, {LOOP} (cost of the training loop), {TRAIN} (images/s of the "
+        f"training script), {IMPORT} (time of import); "
         f"default: all, with --quick all but {' and '.join(LONG)}")
-    add("--quick", action="store_true", help="rough figures in under two minutes")
+    add("--workers", type=train_cifar100.number_of_workers, default="auto", metavar="N",
+        help="of training rows: processes that share every batch; default auto, as many as the "
+        "training script takes; 1: none")
+    add("--data-dir", metavar="PATH", help=f"of CIFAR-100, for {TRAIN}; default: built-in shapes")
+    add("--quick", action="store_true", help="rough figures in a few minutes")
     add("--rounds", type=number(int, 1), metavar="N",
         help=f"turns of each process; default {Effort().rounds}, quick {QUICK.rounds}")
     add("--out", metavar="DIR",
@@ -44,9 +51,15 @@ def parse_options(arguments, rows):
     options = parser.parse_args(arguments)
     usual = [name for name in names if not (options.quick and name in LONG)]
     options.rows = [name for name in names if name in options.rows] or usual
-    if options.profile in (LOOP, IMPORT):
+    if options.profile in (LOOP, TRAIN, IMPORT):
         parser.error(f"argument --profile: expected one of {', '.join(rows)}")
     return options
+
+
+def workers_for(options, row):
+    """How many workers share a row's batches: as many as the training script would start."""
+    asked = {"workers": options.workers, "batch_size": row.batch, "device": "cpu"}
+    return (train_cifar100.workers_for(SimpleNamespace(**asked)) or 1) if row.train else 1
 
 
 def ask_ours(row, effort, task, **arguments):
@@ -71,20 +84,31 @@ def run(options, rows):
             'torch is not installed; pip install -e ".[test]", or time tinynet alone with '
             "--ours-only"
         )
+    for name in options.rows:
+        if name in rows:
+            workers_for(options, rows[name])  # refuse now, not after an hour
     facts, path, found = results.machine(), None, {"rows": {}}
     if options.out or not (options.quick or options.ours_only):
         path = results.path_of_today(options.out or results.FOLDER)
-        found = results.load(path, facts)  # refuse now, not after an hour
+        found = results.load(path, facts)  # as well
     print(report.machine_text(facts))
     for name in options.rows:
         print(f"measuring {name}" + (f": {rows[name].what}" if name in rows else ""), flush=True)
         if name == LOOP:
             blocks, block = (2, 3) if effort.rough else (effort.rounds, 5)
             found[LOOP] = ask_ours(rows[LOOP_ROW], effort, "loop", blocks=blocks, block=block)
+        elif name == TRAIN:
+            counts = sorted({1, workers_for(options, rows[LOOP_ROW])})
+            repeat = 1 if effort.rough else 3
+            found[TRAIN] = loop.train_rates(
+                counts, repeat, loop.training(options.data_dir, effort.rough)
+            )
         elif name == IMPORT:
             found[IMPORT] = loop.import_time(3 if options.quick else 11)
         else:
-            new = {name: measure(rows[name], effort, ours_only=options.ours_only)}
+            row, ours_only = rows[name], options.ours_only
+            shared = workers_for(options, row)
+            new = {name: measure(row, effort, ours_only=ours_only, workers=shared)}
             found["rows"] = dict(sorted({**found["rows"], **new}.items()))
         if path:
             results.save(path, found)
@@ -103,9 +127,11 @@ def show(found, names):
     print()
     new = {name: record for name, record in found["rows"].items() if name in names}
     if new:
-        print(f"{report.table(new)}\n{report.LEGEND}")
+        print(report.table(new))
     if LOOP in names:
         print(report.loop_text(found[LOOP]))
+    if TRAIN in names:
+        print(report.train_rates_text(found[TRAIN]))
     if IMPORT in names:
         print(report.import_text(found[IMPORT]))
 

@@ -2,17 +2,35 @@
 
 from matplotlib.figure import Figure  # not pyplot: it keeps every figure, and may want a screen
 
+from benchmarks.report import MANY_TARGET
 from benchmarks.rows import Row
-from benchmarks.turns import CHANNELS_LAST, DEFAULT, OURS
+from benchmarks.turns import CHANNELS_LAST, DEFAULT, OURS, OURS_LOCAL, OURS_SYNC
 from tinynet.files import atomic_write
 
+MANY = "PyTorch's best of several processes"
 # From the Okabe-Ito palette: told apart by readers of every colour vision.
-BARS = (
-    (OURS, "tinynet", "#0072B2"),
-    (DEFAULT, "PyTorch, default format", "#E69F00"),
-    (CHANNELS_LAST, "PyTorch, channels_last", "#CC79A7"),
-)
-HEIGHT = 0.26  # of a bar; the distance of two rows is 1
+BARS = {
+    OURS_LOCAL: ("tinynet, workers", "#0072B2"),
+    OURS_SYNC: ("tinynet, workers, synchronised BatchNorm", "#009E73"),
+    OURS: ("tinynet, one process", "#56B4E9"),
+    DEFAULT: ("PyTorch, default format", "#E69F00"),
+    CHANNELS_LAST: ("PyTorch, channels_last", "#CC79A7"),
+    MANY: ("PyTorch, several processes (its best)", "#F0E442"),
+}
+HEIGHT = 0.3  # of a bar, in inches; the distance of two rows is another two thirds of it
+
+
+def bars_of(record):
+    """[(which of BARS, ms, target or None)] of a row; the first is the one that is 1."""
+    times, row, workers = record["times"], record["row"], record.get("workers")
+    names = [name for name in BARS if name in times]
+    found = [(name, times[name]["median_ms"], None) for name in names]
+    if workers:
+        targets = {record["best"]: row["target_workers"]}
+        found.append((MANY, times[workers["best"]]["median_ms"], MANY_TARGET))
+    else:
+        targets = {DEFAULT: row["target_default"]} | {record["best"]: row["target_best"]}
+    return [(name, ms, targets.get(name, target)) for name, ms, target in found]
 
 
 def draw(results, path):
@@ -20,30 +38,36 @@ def draw(results, path):
     rows = {name: record for name, record in results["rows"].items() if record["best"]}
     if not rows:
         return
-    figure = Figure(figsize=(9, 1.9 + 0.95 * len(rows)), dpi=150, layout="constrained")
+    bars, middles, place = [], [], 0.0
+    for record in rows.values():
+        these = bars_of(record)
+        bars += [(place + n, *bar, these[0][1]) for n, bar in enumerate(these)]
+        middles.append(place + (len(these) - 1) / 2)
+        place += len(these) + 2 / 3
+    figure = Figure(figsize=(9, 2.2 + HEIGHT * place), dpi=150, layout="constrained")
     ax = figure.subplots()
-    for number, (who, label, colour) in enumerate(BARS):
-        places = [place + (number - 1) * HEIGHT for place in range(len(rows))]
-        times = [record["times"][who]["median_ms"] for record in rows.values()]
-        ours = [record["times"][OURS]["median_ms"] for record in rows.values()]
-        lengths = [theirs / our for theirs, our in zip(times, ours, strict=True)]
-        bars = ax.barh(places, lengths, HEIGHT * 0.9, color=colour, label=label)
-        texts = [f"{ms:.3g} ms" if ms < 1000 else f"{ms / 1000:.2f} s" for ms in times]
-        colour = "white" if who == OURS else "black"
-        ax.bar_label(bars, texts, label_type="center", fontsize=8, color=colour)
-        for place, record in zip(places, rows.values(), strict=True):
-            targets = [record["row"]["target_default"]] * (who == DEFAULT)
-            targets += [record["row"]["target_best"]] * (who == record["best"])
-            ax.vlines(targets, place - HEIGHT / 2, place + HEIGHT / 2, color="black", linewidth=2)
+    for name, (label, colour) in BARS.items():
+        own = [bar for bar in bars if bar[1] == name]
+        if not own:
+            continue
+        lengths = [ms / unit for *_, ms, _, unit in own]
+        ax.barh([bar[0] for bar in own], lengths, 0.9, color=colour, label=label)
+    for at, _, ms, target, unit in bars:
+        text = f"{ms:.3g} ms" if ms < 1000 else f"{ms / 1000:.2f} s"
+        end, how = max(ms / unit, target or 0), {"textcoords": "offset points", "fontsize": 8}
+        ax.annotate(text, (end, at), (4, 0), va="center", **how)
+        if target is not None:
+            ax.vlines(target, at - 0.5, at + 0.5, color="black", linewidth=2)
     ax.plot([], [], color="black", linewidth=2, label="target: PyTorch's bar reaches this line")
     labels = [
         f"{name}: {Row(**record['row']).what}".replace(", batch", ",\nbatch")
+        + (f", {record['workers']['count']} workers" if record.get("workers") else "")
         + (" (rough)" if record["effort"]["rough"] else "")
         for name, record in rows.items()
     ]
-    ax.set_yticks(range(len(rows)), labels)
+    ax.set_yticks(middles, labels)
     ax.invert_yaxis()  # the first row on top
-    ax.set_xlabel("time of one step, as a multiple of tinynet's (longer: slower)")
+    ax.set_xlabel("time of one step, as a multiple of tinynet's first bar (longer: slower)")
     ax.spines[["top", "right", "left"]].set_visible(False)
     facts = results["machine"]
     libraries = f"tinynet (NumPy {facts['numpy']}) and PyTorch {facts['torch']}"

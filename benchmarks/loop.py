@@ -1,8 +1,10 @@
-"""What a training loop costs beside its steps, and how long `import tinynet` takes.
+"""What a training loop costs beside its steps, how many images it trains with in a second, and how
+long `import tinynet` takes.
 
 The loop that is timed is `train` of train_cifar100.py itself, given a loader with a stopwatch.
 """
 
+import csv
 import os
 import statistics
 import subprocess
@@ -14,7 +16,7 @@ from types import SimpleNamespace
 import numpy as np
 
 import train_cifar100
-from benchmarks.results import ROOT
+from benchmarks.results import ROOT, BenchmarkError
 from tinynet import optim
 from tinynet.data import ImageSet, Loader
 from tinynet.training import History
@@ -74,10 +76,12 @@ def measure(network, blocks, block, images=50_000):
         val_loader=(),
         history=History(),
         epochs_done=0,
+        weight=lambda images: 1.0,
         save=lambda options, epochs_done: None,
     )
     network.steps(1)  # warm up
-    train_cifar100.train(SimpleNamespace(epochs=1, device="cpu", lr=0.01), run)
+    options = SimpleNamespace(epochs=1, device="cpu", lr=0.01, seed=0, batchnorm="local")
+    train_cifar100.train(options, run)
     network.model.train()  # `train` ends with an evaluation
     kept = [number for number in range(len(timed)) if number % block]
     waits, whole = ([seconds[i] for i in kept] for seconds in (timed.waits, timed.whole))
@@ -97,6 +101,33 @@ def summarize(waits, whole, bare, start, batches):
         "slow_down": (step + 1000 * start / batches) / bare_step - 1,
         "seconds": {"wait": waits, "step": whole, "bare": bare},
     }
+
+
+def training(data_dir, few):
+    """Options of train_cifar100.py. data_dir: of CIFAR-100; the built-in shapes if None. A part of
+    the images is enough for a rate; few: one epoch of a small part."""
+    data = ["--data-dir", data_dir, "--no-download"] if data_dir else ["--dataset", "shapes"]
+    size = ["--per-class", "12" if few else "60", "--val-per-class", "2"]
+    return [*data, *size, "--epochs", "1" if few else "2"]
+
+
+def train_rates(counts, rounds, arguments):
+    """Run train_cifar100.py with each of `counts` workers, in turns; images/s of its last epoch,
+    loader included. Raises BenchmarkError where a run fails."""
+    rates = {count: [] for count in counts}
+    for number in range(rounds * len(counts)):
+        count = counts[(number + number // len(counts)) % len(counts)]
+        with tempfile.TemporaryDirectory() as out:
+            command = [sys.executable, "train_cifar100.py", *arguments, "--workers", str(count)]
+            command += ["--out", out, "--overwrite"]
+            done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+            if done.returncode:
+                raise BenchmarkError(done.stderr.strip().splitlines()[-1])
+            with open(os.path.join(out, "history.csv"), newline="", encoding="utf-8") as file:
+                *_, last = csv.DictReader(file)
+        rates[count].append(float(last["images_per_second"]))
+    medians = {str(count): statistics.median(all_of) for count, all_of in rates.items()}
+    return {"arguments": arguments, "images_per_second": medians, "each": rates}
 
 
 def import_time(times):

@@ -8,14 +8,13 @@ import datetime
 import importlib.metadata
 import itertools
 import json
-import os
 import platform
 import re
 from pathlib import Path
 
 import numpy as np
 
-from tinynet import doctor
+from tinynet import cores
 from tinynet.files import atomic_write
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -53,14 +52,6 @@ def ratio(theirs, ours):
     return {"ratio": overall, "quartiles": quartiles(each)[::2]}
 
 
-def cores():
-    """The number of cores that this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # macOS, Windows
-        return os.cpu_count() or 1
-
-
 def torch_version():
     """The version of the installed torch, None without one. Does not import it."""
     try:
@@ -78,11 +69,11 @@ def machine():
     model = re.search(r"^model name\s*: (.*)", text, re.MULTILINE)
     return {
         "processor": model[1] if model else platform.processor() or platform.machine(),
-        "cores": cores(),
+        "cores": cores.available(),
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
         "numpy": np.__version__,
-        "blas": doctor.blas_name(),
+        "blas": cores.blas_name(),
         "torch": torch_version(),
     }
 

@@ -1,6 +1,15 @@
-"""PyTorch's side: the same network, the same step, on a CPU or a GPU."""
+"""PyTorch's side: the same network, the same step, on a CPU or a GPU.
+
+`python -m benchmarks.torch_worker RANK SIZE [FILE]` is one of SIZE processes that share a batch.
+With a FILE, of which none has heard before, they meet there and exchange gradients by
+DistributedDataParallel over gloo; without, each trains alone.
+"""
+
+import datetime
+import sys
 
 import torch
+from torch import distributed
 
 from benchmarks import worker
 
@@ -31,6 +40,17 @@ class Network(worker.Network):
 
     no_grad = torch.no_grad
 
+    def __init__(self, rank="0", size="1", file=None):
+        self.rank, self.of, self.together = int(rank), int(size), file is not None
+        if self.together:
+            distributed.init_process_group(
+                "gloo",
+                init_method=f"file://{file}",
+                rank=self.rank,
+                world_size=self.of,
+                timeout=datetime.timedelta(seconds=120),
+            )
+
     def start(self, row, memory_format, device="cpu", tf32=False):
         if device == "cuda":
             torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
@@ -39,12 +59,20 @@ class Network(worker.Network):
         torch.manual_seed(0)
         layout = getattr(torch, memory_format)
         self.model = twin(row["layers"]).to(device, memory_format=layout)
-        x = torch.randn(row["batch"], 3, row["size"], row["size"])
+        labels = torch.arange(row["batch"]).tensor_split(self.of)[self.rank] % row["classes"]
+        x = torch.randn(len(labels), 3, row["size"], row["size"])
         self.x = x.contiguous(memory_format=layout).to(device)
-        self.labels = (torch.arange(row["batch"]) % row["classes"]).to(device)
+        self.labels = labels.to(device)
+        if self.together:
+            self.model = torch.nn.parallel.DistributedDataParallel(self.model)
         self.criterion = torch.nn.CrossEntropyLoss()
         self.optimizer = torch.optim.SGD(self.model.parameters(), **worker.SGD)
         return self.ready(row)
+
+    def steps(self, count, size=1):
+        if self.together:
+            distributed.barrier()
+        return super().steps(count, size)
 
     def facts(self, count=3):
         """On a GPU: the peak in MB of `count` steps, what the first steps tried left out."""
@@ -58,4 +86,4 @@ class Network(worker.Network):
 
 
 if __name__ == "__main__":
-    worker.serve(Network())
+    worker.serve(Network(*sys.argv[1:]))

@@ -20,12 +20,12 @@ except ImportError:  # Windows
 SGD = {"lr": 0.01, "momentum": 0.9}  # the options of both libraries' optimisers
 
 
-def serve(network):
-    """Answer until the input ends."""
+def serve(network, requests=None):
+    """Answer until the input ends. requests: lines of JSON; those of stdin if not given."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends us
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a library prints must not mix with the answers
-    for line in sys.stdin:
+    for line in sys.stdin if requests is None else requests:
         request = json.loads(line)
         print(json.dumps(getattr(network, request.pop("do"))(**request)), file=answers, flush=True)
 
@@ -45,9 +45,11 @@ class Network:
 
     def train(self):
         self.optimizer.zero_grad()
-        loss = self.criterion(self.model(self.x), self.labels)
-        loss.backward()
+        self.backward(self.criterion(self.model(self.x), self.labels))
         self.optimizer.step()
+
+    def backward(self, loss):
+        loss.backward()
 
     def infer(self):
         with self.no_grad():
@@ -75,6 +77,18 @@ class Network:
 
     def facts(self):
         return {"peak_mb": peak_memory()}
+
+
+def together(answers):
+    """One answer for processes that worked at the same time: the times of the slowest, the sum of
+    their memory, and otherwise that of the first."""
+    first = answers[0]
+    if isinstance(first, list):
+        return max(answers, key=sum)
+    if isinstance(first, dict):
+        peaks = [answer["peak_mb"] for answer in answers]
+        return {**first, "peak_mb": None if None in peaks else sum(peaks)}
+    return first
 
 
 def timed(step, count):

@@ -40,11 +40,11 @@ def test_an_unknown_row_is_one_sentence():
         [sys.executable, "-m", "benchmarks", "Z"], cwd=ROOT, capture_output=True, text=True
     )
     assert done.returncode != 0 and "Traceback" not in done.stderr
-    assert "expected one of A, B, C, D, E, F, loop, import, got 'Z'" in done.stderr
+    assert "expected one of A, B, C, D, E, F, loop, train, import, got 'Z'" in done.stderr
 
 
 def test_what_is_measured_without_naming_it():
-    assert parse_options([], ROWS).rows == [*ROWS, "loop", "import"]
+    assert parse_options([], ROWS).rows == [*ROWS, "loop", "train", "import"]
     assert parse_options(["--quick"], ROWS).rows == ["A", "B", "C", "E", "F", "import"]
     assert parse_options(["d", "Loop", "--quick"], ROWS).rows == ["D", "loop"]
 
@@ -63,7 +63,7 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):
 
 
 def test_a_worker_that_dies_gives_its_reason():
-    row = dataclasses.replace(TINY, batch=-1)
+    row = dataclasses.replace(TINY, size=-1)
     with (
         pytest.raises(BenchmarkError, match="tinynet_worker died: ValueError: negative dimensions"),
         cpu_workers(row, 1, ours_only=True),

@@ -16,6 +16,7 @@ COMMANDS = {
     "-m tinynet.doctor": "What tinynet finds on this machine",
     "-m benchmarks": "Time tinynet beside PyTorch",
     "-m benchmarks.gpu": "tinynet on a GPU",
+    "-m benchmarks.scaling": "How training scales",
 }
 
 

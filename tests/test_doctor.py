@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tinynet import backend, doctor
+from tinynet import backend, cores, doctor
 from tinynet.fast import registry
 from tinynet.ops.conv import Conv2d
 
@@ -75,15 +75,15 @@ def test_a_missing_nvrtc_is_one_sentence(monkeypatch):
     ],
 )
 def test_threads(monkeypatch, count, expected):
-    monkeypatch.setattr(doctor, "blas_threads", lambda: count)
+    monkeypatch.setattr(cores, "blas_threads", lambda: count)
     name, found = dict(doctor.facts())["BLAS"].split(", ", 1)
-    assert name == doctor.blas_name() and found.startswith(expected)
+    assert name == cores.blas_name() and found.startswith(expected)
 
 
 def test_the_threads_are_those_that_openblas_was_given():
-    if doctor.blas_threads() is None:
+    if cores.blas_threads() is None:
         pytest.skip("NumPy has another BLAS than its own wheel's")
-    command = [sys.executable, "-c", "from tinynet import doctor; print(doctor.blas_threads())"]
+    command = [sys.executable, "-c", "from tinynet import cores; print(cores.blas_threads())"]
     for count in ("1", "2"):
         environment = {**os.environ, "OPENBLAS_NUM_THREADS": count}
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)

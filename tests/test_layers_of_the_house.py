@@ -11,17 +11,19 @@ ROOT = Path(__file__).parent.parent
 
 # autograd is two layers, between which the ops lie: the tape, and the Tensor made of ops
 ENGINE = {"backend", "check", "tape", "tensor"}
-NETWORK = ENGINE | {"ops", "nn", "summary"}
+NETWORK = ENGINE | {"ops", "nn", "summary", "cores", "parallel"}
 SEES = {
     "backend": set(),
     "files": set(),
+    "cores": set(),
     "tape": {"backend"},
+    "parallel": {"backend", "cores", "tape"},
     "check": {"backend", "tape"},
     "ops": {"backend", "tape"},
     "tensor": {"backend", "check", "tape", "ops"},
-    "nn": ENGINE | {"ops"},
+    "nn": ENGINE | {"ops", "parallel"},
     "optim": ENGINE,
-    "data": {"backend", "tape"},
+    "data": {"backend", "tape", "parallel"},
     # whatever it replaces: ops, an optimiser's update, what a Sequential does with its layers
     "fast": ENGINE | {"ops", "nn", "optim", "data"},
     "gradcheck": ENGINE,
@@ -39,7 +41,7 @@ SEES = {
     | {"fast", "doctor"},
 }
 PACKAGES = {"numpy", "matplotlib", "tqdm", "cupy"}
-TORCH = {"benchmarks/torch_worker.py"}  # who may import torch
+ALONE = {"torch": "benchmarks/torch_worker.py", "mpi4py": "tinynet/parallel/mpi.py"}  # who may
 
 
 def area(path):
@@ -111,7 +113,7 @@ def violations(root):
                 there = there if there in ours else first
                 if there != here and there not in SEES[here]:
                     yield f"{path}:{line}: {here} must not import {there} ({name})"
-            elif first == "torch" and path.as_posix() in TORCH:
+            elif ALONE.get(first) == path.as_posix():
                 continue
             elif first not in PACKAGES | sys.stdlib_module_names:
                 yield f"{path}:{line}: {first} is not a package that tinynet depends on"
@@ -173,6 +175,7 @@ BAD = {
     "cupy at import time": ("tinynet/backend.py", "import cupy"),
     "torch": ("tinynet/nn/conv.py", "import torch"),
     "torch in the other benchmarks": ("benchmarks/turns.py", "import torch"),
+    "mpi4py outside its engine": ("tinynet/nn/conv.py", "from mpi4py import MPI"),
     "a script imports benchmarks": ("train_cifar100.py", "from benchmarks import rows"),
     "benchmarks import the stepper": ("benchmarks/turns.py", "from tinynet import stepper"),
     "scipy in a function": ("mobilenet.py", "def f():\n    from scipy import signal"),

@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SMALL = (
     *("--dataset", "shapes", "--per-class", "4", "--val-per-class", "1", "--network", "paper"),
     *("--width", "0.1", "--batch-size", "100", "--epochs", "3", "--lr", "0.1", "--dropout", "0.1"),
+    *("--workers", "1"),
 )
 
 

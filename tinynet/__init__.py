@@ -56,7 +56,7 @@ from tinynet.autograd.functions import (
 from tinynet.backend import cuda_available, manual_seed
 from tinynet.nn.functional import log_softmax, relu, softmax
 
-from tinynet import nn, optim  # isort: skip  (after autograd, which they are made of)
+from tinynet import nn, optim, parallel  # isort: skip  (after autograd, which they are made of)
 
 try:
     from tinynet.fast import registry as _registry  # noqa: F401 (puts itself before the ops)
@@ -104,6 +104,7 @@ __all__ = [
     "ones",
     "ones_like",
     "optim",
+    "parallel",
     "permute",
     "plain",
     "pow",

@@ -1,17 +1,13 @@
 """What tinynet finds on this machine, and whether it is right: `python -m tinynet.doctor`."""
 
 import argparse
-import contextlib
-import ctypes
-import glob
-import os
 import platform
 import sys
 
 import numpy as np
 
 import tinynet as tn
-from tinynet import backend, nn
+from tinynet import backend, cores, nn
 
 TOLERANCE = 1e-2  # float32 errs by 1e-6, with TF32 by 1e-3, a wrong gradient by about 1
 
@@ -31,10 +27,11 @@ def main(arguments=None):
 
 
 def facts():
-    """Yields (name, text): versions, BLAS and its threads, what was found for a GPU."""
+    """Yields (name, text): versions, cores, BLAS and its threads, what was found for a GPU."""
     yield "tinynet", f"{tn.__version__}, Python {platform.python_version()}, {platform.platform()}"
     yield "NumPy", np.__version__
-    yield "BLAS", f"{blas_name()}, {_threads(blas_threads())}"
+    yield "cores", f"{cores.available()} for this process"
+    yield "BLAS", f"{cores.blas_name()}, {_threads(cores.blas_threads())}"
     try:
         cupy = backend.cupy()
     except RuntimeError as error:
@@ -50,26 +47,6 @@ def facts():
         capability = f"{properties['major']}.{properties['minor']}"
         name = properties["name"].decode()
         yield f"cuda:{number}", f"{name}, {gib:.1f} GiB, compute capability {capability}"
-
-
-def blas_name():
-    """The BLAS that NumPy was built with, and its version."""
-    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
-    return f"{blas.get('name', 'unknown')} {blas.get('version', '')}".strip()
-
-
-def blas_threads():
-    """How many threads NumPy's OpenBLAS uses; None where it is another BLAS.
-
-    Asked of the library that came with NumPy from PyPI, which lies in one of two folders.
-    """
-    package = os.path.dirname(np.__file__)
-    folders = (package + ".libs", os.path.join(package, ".dylibs"))
-    for file in (file for folder in folders for file in glob.glob(f"{folder}/*openblas*")):
-        for prefix in ("scipy_openblas", "openblas"):
-            with contextlib.suppress(OSError, AttributeError):
-                return getattr(ctypes.PyDLL(file), f"{prefix}_get_num_threads64_")()
-    return None
 
 
 def _threads(count):

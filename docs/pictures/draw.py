@@ -180,8 +180,104 @@ def threads():
     save(figure, "gpu-threads")
 
 
+def ring():
+    """All-reduce round a ring of four workers: each panel a state, and what is sent from it."""
+    n, width, pitch = 4, 2.0, 1.9  # of a cell, and from one worker to the next
+    held = [[10**rank * (part + 1) for part in range(n)] for rank in range(n)]
+    shades = ["#deebf7", "#9ecae1", "#6baed6", "#a1d99b"]  # by how many terms a number has
+    titles = (
+        ("start", "added once", "added twice", "each has one sum"),
+        ("each has one sum", "copied once", "copied twice", "all have all sums"),
+    )
+    figure, grid = plt.subplots(2, n, figsize=(14, 7.2))
+    figure.subplots_adjust(wspace=0, hspace=0.14)
+    for (copying, step), axes in np.ndenumerate(grid):
+        axes.set_title(titles[copying][step], fontsize=16)
+        for rank, part in np.ndindex(n, n):
+            x, y, number = width * part, -pitch * rank, held[rank][part]
+            shade = shades[sum(digit != "0" for digit in str(number)) - 1]
+            axes.add_patch(plt.Rectangle((x, y), width - 0.06, 1.25, facecolor=shade))
+            axes.text(x + 0.97, y + 0.6, number, ha="center", va="center", fontsize=15)
+        for rank in range(n if step == 0 else 0):
+            axes.text(-0.3, -pitch * rank + 0.6, rank, ha="right", va="center", fontsize=16)
+        if step == 0:
+            name = ("reduce-scatter", "all-gather")[copying]
+            axes.text(
+                -1.6, -2.2, f"{name}\nworker", rotation=90, ha="center", va="center", fontsize=16
+            )
+        axes.set(xlim=(-0.5, 4 * width + 0.5), ylim=(-6.5, 1.95), aspect="equal")
+        axes.axis("off")
+        if step == n - 1:
+            continue
+        messages = [(rank, (rank + copying - step) % n) for rank in range(n)]
+        for rank, part, value in [(rank, part, held[rank][part]) for rank, part in messages]:
+            x, y = width * part + 0.97, -pitch * rank
+            arrow = {"arrowstyle": "-|>,head_width=0.35", "color": DARK, "lw": 3}
+            arrow |= {"shrinkA": 0, "shrinkB": 0}
+            axes.annotate("", (x, y - 0.65), (x, y), arrowprops=arrow)
+            if rank == n - 1:  # out below and in again at the top
+                axes.annotate("", (x, 1.25), (x, 1.9), arrowprops=arrow)
+            to = (rank + 1) % n
+            held[to][part] = value if copying else held[to][part] + value
+    assert all(row == [1111, 2222, 3333, 4444] for row in held)
+    save(figure, "ring")
+
+
+def step_of_two_workers():
+    """Where the exchange lies in a step: after the walk or in pieces during it. Schematic."""
+    forward, walk = (5.0, 5.6), ((1.3, 1.6, 1.9, 2.2), (1.5, 1.8, 1.9, 2.0))
+    network, own, update = 1.2, 0.45, 0.85  # one piece: its way, copying and adding; all: the step
+    titles = (
+        "several machines, average_gradients(model) after the walk",
+        "several machines, parallel.backward(loss, model): in pieces",
+        "one machine, parallel.backward(loss, model): the workers copy and add themselves",
+    )
+    figure, panels = plt.subplots(3, 1, figsize=(12, 7.4), sharex=True, height_ratios=[3, 3, 2])
+    for way, (axes, title) in enumerate(zip(panels, titles, strict=True)):
+        bars = {0: [], 1: [], 2: []}  # of each worker, and of the network: start, end, colour, text
+        posted = ([], [])
+        for worker in (0, 1):
+            now = forward[worker]
+            bars[worker].append((0, now, BLUE, "forward"))
+            for piece, length in enumerate(walk[worker], 1):
+                bars[worker].append((now, now + length, ORANGE, f"back {piece}"))
+                now += length
+                if way == 2:
+                    bars[worker].append((now, now + own, GREEN, f"{piece}"))
+                    now += own
+                posted[worker].append(now)
+        free = max(posted[0][-1], posted[1][-1]) if way == 0 else 0
+        for piece, both in enumerate(zip(*posted, strict=True), 1):
+            begin = max(free, *both)
+            free = begin + (network if way < 2 else 0)
+            if way < 2:
+                bars[2].append((begin, free, GREEN, f"{piece}"))
+        for worker in (0, 1):
+            bars[worker].append((posted[worker][-1], free, GREY, "wait"))
+            bars[worker].append((free, free + update, DARK, "step"))
+        lines = {0: 0, 2: -1, 1: -2} if way < 2 else {0: 0, 1: -1}
+        for line, y in lines.items():
+            for start, end, color, text in bars[line]:
+                axes.barh(y, end - start, left=start, color=color, edgecolor="white", height=0.8)
+                if end - start > 0.3:
+                    ink = "black" if color in (ORANGE, GREY) else "white"
+                    middle = ((start + end) / 2, y)
+                    axes.text(*middle, text, ha="center", va="center", fontsize=12, color=ink)
+        names = {0: "worker 0", 1: "worker 1", 2: "network"}
+        axes.set_yticks(list(lines.values()), [names[line] for line in lines], fontsize=13)
+        axes.set_title(title, fontsize=14, loc="left")
+        axes.set(xticks=[], ylim=(min(lines.values()) - 0.5, 0.5))
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+    panels[-1].set_xlabel("time (schematic: the lengths are not measured)", fontsize=13)
+    figure.tight_layout()
+    save(figure, "step-of-two-workers")
+
+
 if __name__ == "__main__":
     layout()
     threads()
     bands()
     traffic()
+    ring()
+    step_of_two_workers()

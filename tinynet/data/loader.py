@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from tinynet import parallel
 from tinynet.data import augment
 from tinynet.data.dataset import DataError, ImageSet
 
@@ -33,6 +34,9 @@ class Loader:
             ``picked``, the indices of the images, and ``moves``: None, or the arrays (down,
             right, flipped) of ``augment.shift`` and ``augment.flip``. A GPU that keeps the bytes
             itself is told these few numbers per batch, and the same seed gives the same batches.
+        shared: give each worker of ``tinynet.parallel`` its share of every batch, and prepare no
+            more than that. The batches are the same for any number of workers; where one has
+            fewer images than there are workers, some shares are empty.
 
     Raises:
         DataError: if an argument is out of its range, or there would be no batch at all.
@@ -50,6 +54,7 @@ class Loader:
         drop_last=False,
         prefetch=True,
         images=None,
+        shared=False,
     ):
         if not isinstance(image_set, ImageSet):
             raise DataError(
@@ -62,7 +67,7 @@ class Loader:
         self.batch_size = batch_size
         self.mean, self.std = np.asarray(mean, np.float64), np.asarray(std, np.float64)
         self.shuffle, self.augment, self.seed = shuffle, augment, seed
-        self.drop_last, self.prefetch = drop_last, prefetch
+        self.drop_last, self.prefetch, self.shared = drop_last, prefetch, shared
         self.images = images or self._images
         self.epoch = 0
         if self.mean.shape != (3,) or self.std.shape != (3,) or not (self.std > 0).all():
@@ -101,6 +106,10 @@ class Loader:
             if self.augment:
                 shifts = augment.draw_shifts(len(picked), _PADDING, rng)
                 moves = *shifts, augment.draw_flips(len(picked), rng)
+            if self.shared:
+                share = parallel.share_of(len(picked))
+                picked = picked[share]
+                moves = moves and tuple(move[share] for move in moves)
             yield self.images(picked, moves), self.image_set.labels[picked]
 
     def _images(self, picked, moves):

@@ -2,7 +2,7 @@
 
 from tinynet.nn import functional, init
 from tinynet.nn.activation import Dropout, LogSoftmax, ReLU, ReLU6, Softmax
-from tinynet.nn.batchnorm import BatchNorm2d
+from tinynet.nn.batchnorm import BatchNorm2d, SyncBatchNorm
 from tinynet.nn.containers import ModuleList, Sequential
 from tinynet.nn.conv import Conv2d, ZeroPad2d
 from tinynet.nn.fusion import fold_batchnorm
@@ -30,6 +30,7 @@ __all__ = [
     "ReLU6",
     "Sequential",
     "Softmax",
+    "SyncBatchNorm",
     "ZeroPad2d",
     "fold_batchnorm",
     "functional",

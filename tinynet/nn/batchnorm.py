@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tinynet import check
+from tinynet import check, parallel
 from tinynet.autograd import Tensor
 from tinynet.nn import functional as F
 from tinynet.nn import init
@@ -16,6 +16,8 @@ class BatchNorm2d(Module):
     new = (1 - momentum) old + momentum batch (the variance unbiased); momentum None averages all
     batches alike. In evaluation by the running ones (if track_running_stats).
     """
+
+    group = None  # of workers over whose shares of a batch the statistics are taken
 
     def __init__(
         self,
@@ -81,6 +83,7 @@ class BatchNorm2d(Module):
             momentum=momentum,
             eps=self.eps,
             num_batches_tracked=batches if tracking else None,
+            group=self.group,
         )
 
     def extra_repr(self):
@@ -89,3 +92,28 @@ class BatchNorm2d(Module):
             f"affine={self.affine}, bias={self.bias is not None}, "
             f"track_running_stats={self.track_running_stats}"
         )
+
+
+class SyncBatchNorm(BatchNorm2d):
+    """BatchNorm2d whose statistics in training are those of the whole batch, of which each worker
+    of `tinynet.parallel` has a share: workers with a part each learn what one with all would.
+
+    In a program without workers it is BatchNorm2d.
+    """
+
+    @property
+    def group(self):
+        return parallel.current()
+
+    @classmethod
+    def convert_sync_batchnorm(cls, module):
+        """Turn every BatchNorm2d in `module` into a SyncBatchNorm with the same parameters and
+        buffers, and return the module (a new one if it is a BatchNorm2d itself)."""
+        if type(module) is BatchNorm2d:
+            converted = cls.__new__(cls)
+            vars(converted).update(vars(module))
+            return converted
+        for name, child in module._modules.items():
+            if child is not None:
+                module._modules[name] = cls.convert_sync_batchnorm(child)
+        return module

@@ -115,10 +115,12 @@ def batch_norm(
     momentum=0.1,
     eps=1e-5,
     num_batches_tracked=None,
+    group=None,
 ):
     """Batch normalisation of (N, C, H, W) over N, H, W; the running tensors change in training.
 
-    num_batches_tracked: a tensor of one int64, to which training adds 1.
+    num_batches_tracked: a tensor of one int64, to which training adds 1. group: of workers with a
+    share of the batch each (`parallel.current()`): training then normalises the batch as a whole.
     """
     check.tensors("batch_norm", input=input)
     N, C, H, W = _images("batch_norm", input)
@@ -135,7 +137,9 @@ def batch_norm(
         check.tensors("batch_norm", num_batches_tracked=num_batches_tracked)
     if not training and (running_mean is None or running_var is None):
         raise ValueError("batch_norm: evaluation needs running_mean and running_var, got None")
-    if training and N * H * W < 2:
+    if group is not None and group.size == 1:
+        group = None
+    if training and group is None and N * H * W < 2:
         raise ValueError(
             f"batch_norm: training needs more than one value per channel, got an input of "
             f"shape {input.shape}; use a larger batch or call eval()"
@@ -156,6 +160,7 @@ def batch_norm(
         momentum=momentum,
         eps=eps,
         num_batches_tracked=None if num_batches_tracked is None else num_batches_tracked.array,
+        group=group,
     )
     for tensor in (running_mean, running_var, num_batches_tracked) if training else ():
         if tensor is not None:

@@ -3,11 +3,13 @@
 import collections
 import itertools
 
-from tinynet.nn.batchnorm import BatchNorm2d
+from tinynet.nn.batchnorm import BatchNorm2d, SyncBatchNorm
 from tinynet.nn.containers import Sequential
 from tinynet.nn.conv import Conv2d
 from tinynet.nn.linear import Identity
 from tinynet.nn.module import Module, Parameter
+
+NORMS = (BatchNorm2d, SyncBatchNorm)
 
 
 def fold_batchnorm(model):
@@ -56,7 +58,7 @@ def _neighbours(model):
             continue
         layers = list(container) if "forward" not in vars(container) else []
         for place, (conv, norm) in enumerate(itertools.pairwise(layers), start=1):
-            if _folds(conv) and type(norm) is BatchNorm2d and is_free(conv) and is_free(norm):
+            if _folds(conv) and type(norm) in NORMS and is_free(conv) and is_free(norm):
                 pairs.append((conv, norm, container, place))
     return pairs
 

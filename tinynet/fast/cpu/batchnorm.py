@@ -9,9 +9,8 @@ from tinynet.backend import empty
 from tinynet.fast.cpu.activation import mark_rises, pass_open
 from tinynet.fast.cpu.tiles import SPAN, row_tiles
 from tinynet.fast.layout import batch_first, channels_first, is_float
+from tinynet.ops.batchnorm import FAR, whole_batch
 from tinynet.ops.batchnorm import BatchNorm as Definition
-
-FAR = 4  # deviations; a mean farther than that from 0 is subtracted before anything is squared
 
 
 class _Following(threading.local):
@@ -36,12 +35,16 @@ class BatchNorm(Definition):
         x_rows, y_rows = x.reshape(C, M), y.reshape(C, M)
         clips = self.ceiling is not None and any(self.needs)
         rises = empty(x_rows.shape, bool) if clips else None
-        mean, var, inv_std = np.empty((3, C), x.dtype)
+        mean, var, inv_std = np.zeros((3, C), x.dtype)
         if not self.training:
             mean[:], var[:] = self.running_mean, self.running_var
+        elif self.group is not None:  # before anything is scaled, as others have to be asked
+            for c, spans in row_tiles(x_rows) if M else ():
+                mean[c], var[c], _ = mean_and_variance(x_rows[c], spans)
+            mean[:], var[:], M = whole_batch(self.group, mean, var, M)
         for c, spans in row_tiles(x_rows):
             rows, near = x_rows[c], None
-            if self.training:
+            if self.training and self.group is None:
                 mean[c], var[c], near = mean_and_variance(rows, spans)
             inv_std[c] = 1 / np.sqrt(var[c] + self.eps)
             centre, rest = centre_and_rest(mean[c], inv_std[c], near)
@@ -58,23 +61,24 @@ class BatchNorm(Definition):
         if self.training:
             self.update_running(mean, var, M)
         needs_x = self.needs[1] or (self.needs[0] and self.training)
-        self.save(batch_first(x) if needs_x else None, rises, mean, inv_std, weight)
+        self.save(batch_first(x) if needs_x else None, rises, mean, inv_std, weight, M)
         return batch_first(y)
 
     def backward(self, gy):
-        x, rises, mean, inv_std, weight = self.saved
+        x, rises, mean, inv_std, weight, count = self.saved
         gy = channels_first(gy)
         C = gy.shape[0]
         M = gy.size // C
         gx = empty(gy.shape, gy.dtype)
         gy_rows, gx_rows = gy.reshape(C, M), gx.reshape(C, M)
+        gz_rows = gy_rows if rises is None else gx_rows
         x_rows = None if x is None else channels_first(x).reshape(C, M)
-        gweight, gbias = np.zeros((2, C), gy.dtype)
+        sums = np.zeros((2, C), gy.dtype)
+        gweight, gbias = sums
         scale = weight * inv_std
-        # smaller pieces than forward, for there are more arrays of each to keep in the cache
-        for c, spans in row_tiles(gy_rows, SPAN // 2):
+
+        def sum_up(c, spans):
             centre, rest = centre_and_rest(mean[c], inv_std[c])
-            gz_rows = gy_rows if rises is None else gx_rows
             for s in spans:
                 gz = gz_rows[c, s]
                 if rises is not None:
@@ -83,18 +87,35 @@ class BatchNorm(Definition):
                 if x is not None:
                     gweight[c] += row_dot(gz, less(x_rows[c, s], centre))
             gweight[c] = (gweight[c] - rest * gbias[c]) * inv_std[c]
-            if not self.needs[0]:
-                continue
+            return centre, rest
+
+        def send_back(c, spans, centre, rest):
             # gx = scale gz + slope (x - mean) - scale mean(gz)
-            slope = -scale[c] * inv_std[c] * gweight[c] / M
-            level = (-scale[c] * gbias[c] / M - slope * rest)[:, None]
-            slope = slope[:, None]
+            if self.training:
+                slope = -scale[c] * inv_std[c] * whole_gweight[c] / count
+                level = (-scale[c] * whole_gbias[c] / count - slope * rest)[:, None]
+                slope = slope[:, None]
             for s in spans:
                 through_y = np.multiply(gz_rows[c, s], scale[c, None], out=gx_rows[c, s])
                 if self.training:
                     through_statistics = less(x_rows[c, s], centre) * slope
                     through_statistics += level
                     through_y += through_statistics
+
+        # smaller pieces than forward, for there are more arrays of each to keep in the cache
+        tiles = row_tiles(gy_rows, SPAN // 2)
+        shares = self.training and self.group is not None
+        whole_gweight, whole_gbias = whole = sums.copy() if shares else sums
+        waiting = []
+        for tile in tiles:
+            waiting.append((*tile, *sum_up(*tile)))
+            if self.needs[0] and not shares:
+                send_back(*waiting.pop())
+        if shares:
+            whole[...] = sums
+            self.group.all_reduce(whole)
+            for tile in waiting if self.needs[0] else ():
+                send_back(*tile)
         # copies: each gradient has memory of its own
         return batch_first(gx), gweight.copy(), gbias.copy()
 

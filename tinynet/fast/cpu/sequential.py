@@ -6,16 +6,17 @@ an observer or a changed `forward` might look between the two, they run one afte
 
 from tinynet.autograd.mode import mode
 from tinynet.fast.cpu.batchnorm import BatchNormReLU, BatchNormReLU6, following
-from tinynet.nn import BatchNorm2d, ReLU, ReLU6
+from tinynet.nn import BatchNorm2d, ReLU, ReLU6, SyncBatchNorm
 
 FUSED = {ReLU: BatchNormReLU, ReLU6: BatchNormReLU6}
-AS_WRITTEN = {kind: (kind.__call__, kind.forward) for kind in (BatchNorm2d, *FUSED)}
+NORMS = (BatchNorm2d, SyncBatchNorm)
+AS_WRITTEN = {kind: (kind.__call__, kind.forward) for kind in (*NORMS, *FUSED)}
 
 
 def in_turn(modules, x):
     waiting = iter(modules)  # and no list: a module's hook may replace those that wait
     for module in waiting:
-        if type(module) is BatchNorm2d and is_free(module):
+        if type(module) in NORMS and is_free(module):
             x = with_the_next(module, next(waiting, nothing), x)
         else:
             x = module(x)

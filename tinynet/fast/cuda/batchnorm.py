@@ -14,8 +14,8 @@ STATISTICS, NORMALIZE, SUMS, GRADIENT = (
 
 class BatchNorm(Definition):
     @staticmethod
-    def suits(x, weight, bias, *, running_mean=None, running_var=None, **_):
-        return suits_images(x, weight, bias, running_mean, running_var)
+    def suits(x, weight, bias, *, running_mean=None, running_var=None, group=None, **_):
+        return group is None and suits_images(x, weight, bias, running_mean, running_var)
 
     def forward(self, x, weight, bias):
         x = channels_first(x)
