@@ -2,6 +2,8 @@
 
 import contextlib
 
+import numpy as np
+
 
 class WorkerError(RuntimeError):
     """Workers cannot go on together. The message is one sentence, fit for a command line."""
@@ -40,6 +42,10 @@ class Group:
     def barrier(self, patience=None):
         """Go on when all workers have come here. patience: for this once, where one of them may
         take longer."""
+        usual = self.patience
+        self.patience = patience or usual
+        self.all_reduce(np.zeros(1))
+        self.patience = usual
 
 
 _groups = [Group()]  # the last one is in use

@@ -139,12 +139,6 @@ class MPI(Group):
             self._wait(lambda request=request: [] if request.Test() else [root])
         return value if self.rank == root else pickle.loads(data)
 
-    def barrier(self, patience=None):
-        usual = self.patience
-        self.patience = patience or usual
-        self.all_reduce(np.zeros(1))
-        self.patience = usual
-
     def _go_on(self):
         """Do what can be done without waiting."""
         for each in self.waiting:

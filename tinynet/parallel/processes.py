@@ -83,12 +83,6 @@ class Processes(Group):
         self._begin([data], root)()
         return value if self.rank == root else pickle.loads(data)
 
-    def barrier(self, patience=None):
-        usual = self.patience
-        self.patience = patience or usual
-        self.all_reduce(np.zeros(1))
-        self.patience = usual
-
     def beat(self):
         """Show that this process runs."""
         with self.fence:
