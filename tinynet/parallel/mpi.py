@@ -27,6 +27,7 @@ import numpy as np
 from tinynet import backend, cores
 from tinynet.parallel.group import Group, WorkerError, use
 from tinynet.parallel.nccl import with_gpu
+from tinynet.parallel.pieces import contiguous, just_look, parts
 
 # what the mpiexecs of MPICH, Intel and Microsoft, that of Open MPI, and Slurm's `srun --mpi=pmix`
 # tell the processes that they start
@@ -37,11 +38,8 @@ PIECE = 1 << 22  # bytes of a message at most, so that adding and sending overla
 WHOLE = 1 << 14  # bytes up to which a message goes to all others as it is
 CHUNK = 1 << 26  # bytes of a broadcast at once
 TAGS = 16381  # a prime; MPI promises tags up to 32767
-AWAKE, NAP = 0.02, 0.0002  # seconds: how long a worker that waits just looks; then between looks
 GRACE = 5.0  # seconds for a program to end when it is asked to
 TURN = 0.2  # seconds between ranks that would all say the same sentence; the first ends the others
-
-let_others_run = getattr(os, "sched_yield", lambda: time.sleep(0))
 
 
 def processes():
@@ -113,19 +111,14 @@ class MPI(Group):
     def begin(self, *arrays):
         if self.size == 1:
             return lambda: None
-        from tinynet.parallel.processes import parts
-
-        copies = [(a, np.ascontiguousarray(a)) for a in arrays if not a.flags.c_contiguous]
-        replaced = {id(array): copy for array, copy in copies}
-        flat = [replaced.get(id(a), a) for a in arrays]
+        flat, write_back = contiguous(arrays)
         ours = [_Sum(self, part) for part in parts(flat, PIECE)]
         self.waiting.extend(ours)
         self._go_on()
 
         def finish():
             self._wait(lambda: self._go_on() or self._missing(ours))
-            for array, copy in copies:
-                array[...] = copy
+            write_back()
 
         return finish
 
@@ -160,15 +153,11 @@ class MPI(Group):
             if (missing, len(self.waiting)) != before:
                 began, before = time.monotonic(), (missing, len(self.waiting))
             waited = time.monotonic() - began
-            if waited < AWAKE:
-                let_others_run()
-                continue
-            if self.patience is not None and waited > self.patience:
+            if not just_look(waited) and self.patience is not None and waited > self.patience:
                 raise WorkerError(
                     f"worker {missing[0]} is stuck: the others have waited for it for "
                     f"{self.patience:g} s"
                 )
-            time.sleep(NAP)
 
 
 class _Sum:

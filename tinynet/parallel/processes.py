@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinynet.parallel.group import Group, WorkerError
+from tinynet.parallel.pieces import contiguous, just_look, parts
 
 SLOTS = 8  # of a ring: so many pieces can be on their way
 PIECE = 1 << 20  # bytes of a slot, as many as fit into a core's cache,
@@ -26,11 +27,8 @@ LARGEST = 1 << 25  # less where all rings together would have more: containers o
 DIVIDED = 1 << 16  # bytes from which on more than three workers divide the adding among them
 LINE = 8  # int64s of a cache line: what two workers write must not lie in one
 POSTED, TAKEN, ADDED, BEATS = range(4)  # counters of each worker
-AWAKE, NAP = 0.02, 0.0002  # seconds: how long a worker that waits just looks; then between looks
 
 ALIKE = "all workers must make the same calls in the same order"
-
-let_others_run = getattr(os, "sched_yield", lambda: time.sleep(0))
 
 
 class Piece(NamedTuple):
@@ -113,9 +111,8 @@ class Processes(Group):
         for array in arrays:
             if not isinstance(array, np.ndarray):
                 raise TypeError(f"workers share NumPy arrays, got {type(array).__name__}")
-        copies = [(a, np.ascontiguousarray(a)) for a in arrays if not a.flags.c_contiguous]
-        replaced = {id(array): copy for array, copy in copies}
-        for part in parts([replaced.get(id(a), a) for a in arrays], self.slot):
+        flat, write_back = contiguous(arrays)
+        for part in parts(flat, self.slot):
             self._post(part, root)
         last = self.posted
         while self.waiting and self._all(POSTED, self.waiting[0].number + 1):
@@ -124,8 +121,7 @@ class Processes(Group):
         def finish():
             while self.waiting and self.waiting[0].number < last:
                 self._take_oldest()
-            for array, copy in copies:
-                array[...] = copy
+            write_back()
 
         return finish
 
@@ -217,11 +213,8 @@ class Processes(Group):
                 now = time.monotonic()
                 waited += min(now - looked, 1)  # a job that was stopped (Ctrl-Z) has not waited
                 looked = now
-                if waited < AWAKE:
-                    let_others_run()
-                else:
+                if not just_look(waited):
                     self._look_for_the_missing(kind, number, waited)
-                    time.sleep(NAP)
         self._order_memory()
 
     def _look_for_the_missing(self, kind, number, waited):
@@ -250,23 +243,6 @@ class Processes(Group):
 def _in_words(kind):
     length, root = kind >> 16, (kind & 0xFFFF) - 1
     return f"{length} bytes" + (f" to a broadcast by worker {root}" if root >= 0 else "")
-
-
-def parts(arrays, room):
-    """Lists of flat arrays that have one dtype and come to `room` bytes at most."""
-    part, free = [], room
-    for array in arrays:
-        flat = array.reshape(-1)
-        while flat.size:
-            if part and part[0].dtype != flat.dtype or free < flat.itemsize:
-                yield part
-                part, free = [], room
-            fitting = free // flat.itemsize
-            part.append(flat[:fitting])
-            free -= part[-1].nbytes
-            flat = flat[fitting:]
-    if part:
-        yield part
 
 
 def _layout(size):
