@@ -1,7 +1,8 @@
-"""MobileNetV1: the network as a table, the class built from it, and a command line.
+"""MobileNetV1: the network as a table, the class built from it, its files, and a command line.
 
     python mobilenet.py summary --width 1.0 --resolution 224
     python mobilenet.py table
+    python mobilenet.py predict photo.jpg
 
 Howard et al., "MobileNets: Efficient Convolutional Neural Networks for Mobile Vision
 Applications", arXiv 1704.04861. Table 1 there prints stride 2 on the last depthwise layer; the
@@ -9,12 +10,16 @@ sizes it prints beside it need stride 1, which is what stands here.
 """
 
 import argparse
+import os
+import sys
+from pathlib import Path
 
 import numpy as np
 
 import tinynet.nn as nn
 import tinynet.nn.functional as F
 from tinynet.summary import align, summary
+from tinynet.training import network as network_file
 
 STEM_CHANNELS = 32
 
@@ -38,6 +43,16 @@ NETWORKS = {
     "shallow": {"blocks": SHALLOW_BLOCKS},
     "full-convolution": {"separable": False},
     "cifar-4x4": {"blocks": CIFAR_4X4_BLOCKS, "stem_stride": 1},
+    # section 4.1 on CIFAR: without the five 8x8x512 blocks, and with full convolutions
+    "cifar-4x4-shallow": {
+        "blocks": CIFAR_4X4_BLOCKS[:6] + CIFAR_4X4_BLOCKS[11:],
+        "stem_stride": 1,
+    },
+    "cifar-4x4-full-convolution": {
+        "blocks": CIFAR_4X4_BLOCKS,
+        "stem_stride": 1,
+        "separable": False,
+    },
     "cifar-2x2": {"stem_stride": 1},
     # Twelve blocks (four of 512 to 512), each with an extra pointwise layer that narrows to
     # 0.9997 of the channels, a bottleneck ratio; Glorot weights. Meant for width 0.1.
@@ -196,24 +211,24 @@ def build(network="paper", num_classes=1000, width=None, **options):
     return MobileNetV1(num_classes, width, **{**NETWORKS[network], **options})
 
 
-def decay_groups(model, weight_decay):
-    """The parameters as two optimiser groups: with weight decay, and without.
+def decay_groups(model, weight_decay, depthwise=0.0):
+    """The parameters as optimiser groups: with weight decay, and without.
 
-    Without: depthwise filters, which have few parameters and want "very little or no weight
-    decay" (section 3.2), and everything of one axis (BatchNorm, biases).
+    Without: everything of one axis (BatchNorm, biases) and depthwise filters, which have few
+    parameters and want "very little or no weight decay" (section 3.2). depthwise: the weight decay
+    of these filters; where it is not 0 they are a third group.
     """
-    spared = {
+    filters = {
         id(module.weight)
         for module in model.modules()
         if isinstance(module, nn.Conv2d) and module.groups == module.in_channels > 1
     }
-    groups = {True: [], False: []}
+    decays = [weight_decay, 0.0] + [depthwise] * (depthwise != 0)
+    groups = [{"params": [], "weight_decay": decay} for decay in decays]
     for parameter in model.parameters():
-        groups[parameter.ndim > 1 and id(parameter) not in spared].append(parameter)
-    return [
-        {"params": groups[True], "weight_decay": weight_decay},
-        {"params": groups[False], "weight_decay": 0.0},
-    ]
+        place = -1 if id(parameter) in filters else 0 if parameter.ndim > 1 else 1
+        groups[place]["params"].append(parameter)
+    return groups
 
 
 def keras_state(weights):
@@ -264,8 +279,56 @@ def paper_table():
     return align(lines, rules=(1,), right_from=1)
 
 
+# The network that `predict` takes where none is named.
+WEIGHTS = Path(__file__).resolve().parent / "weights" / "cifar100-mobilenet-0.25.npz"
+
+
+def save_network(path, model, **facts):
+    """Write a network, with all that is needed to use it: tinynet.training.network.save says how.
+
+    Args: facts: network, options (of `build`), classes, mean, std, size, and if wanted card, dtype.
+    """
+    network_file.save(path, model, build, **facts)
+
+
+def load_network(path):
+    """Read what `save_network` wrote, or the checkpoint.npz of a training (or its folder).
+
+    Returns: the model in evaluation mode, and a dict of what `save_network` was given.
+    Raises: ValueError in one sentence where that is not possible.
+    """
+    return network_file.load(path, build)
+
+
+# what a training script needs to know of this file: see tinynet.training.program.Program
+FOR_TRAINING = {
+    "networks": tuple(NETWORKS),
+    "build": build,
+    "decay_groups": decay_groups,
+    "save_network": save_network,
+    "load_network": load_network,
+}
+
+
+def predict(images, weights=None, device="cpu"):
+    """What `python mobilenet.py predict` does; returns whether all images could be read."""
+    from tinynet import backend  # here, not at the top: the other commands need no images
+    from tinynet.predict import show
+
+    try:
+        if weights is None and not WEIGHTS.exists():
+            raise ValueError(f"there is no {WEIGHTS}; name the weights with --weights FILE")
+        backend.check_device(device)
+        model, info = load_network(WEIGHTS if weights is None else weights)
+    except (ValueError, RuntimeError) as error:
+        sys.exit(f"mobilenet.py: {error}")
+    return show(model, info, images, device)
+
+
 def main(arguments=None):
-    parser = argparse.ArgumentParser(description="MobileNetV1: its layers and what they cost.")
+    parser = argparse.ArgumentParser(
+        description="MobileNetV1: its layers, what they cost, and what it sees in images."
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     one = commands.add_parser("summary", help="every layer of one network, with its cost")
     one.add_argument("--network", default="paper", choices=NETWORKS, help="default: paper")
@@ -273,10 +336,31 @@ def main(arguments=None):
     one.add_argument("--resolution", type=int, default=224, help="image size; default 224")
     one.add_argument("--classes", type=int, default=1000, help="outputs; default 1000")
     commands.add_parser("table", help="the sixteen models of the paper: multiply-adds, parameters")
+    see = commands.add_parser("predict", help="name what is on images, by a trained network")
+    see.add_argument("images", nargs="*", metavar="IMAGE", help="image files, or .npy (H, W, 3)")
+    see.add_argument(
+        "--weights",
+        metavar="FILE",
+        help="a network's file or the checkpoint.npz of a training; default: trained on CIFAR-100",
+    )
+    see.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="default: cpu")
     options = parser.parse_args(arguments)
-    if options.command == "table":
-        print(paper_table())
-        return
+    try:
+        if options.command == "table":
+            print(paper_table())
+        elif options.command == "summary":
+            print_summary(options, parser)
+        elif not options.images:
+            see.error("name one image or more: python mobilenet.py predict photo.jpg")
+        elif not predict(options.images, options.weights, options.device):
+            sys.exit(1)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read the output has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def print_summary(options, parser):
     try:
         model = build(options.network, options.classes, options.width)
         print(summary(model, (3, options.resolution, options.resolution)))

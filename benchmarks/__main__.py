@@ -6,11 +6,11 @@ import importlib.util
 import sys
 from types import SimpleNamespace
 
-import train_cifar100
 from benchmarks import loop, profile, report, results
 from benchmarks.results import BenchmarkError
 from benchmarks.rows import ROWS
 from benchmarks.turns import OURS, QUICK, Effort, cpu_workers, measure, warm_up
+from tinynet.training import options as script
 from tinynet.training.options import number
 
 LOOP, TRAIN, IMPORT = "loop", "train", "import"
@@ -35,7 +35,7 @@ def parse_options(arguments, rows):
         help=f"{', '.join(rows)}, {LOOP} (cost of the training loop), {TRAIN} (images/s of the "
         f"training script), {IMPORT} (time of import); "
         f"default: all, with --quick all but {' and '.join(LONG)}")
-    add("--workers", type=train_cifar100.number_of_workers, default="auto", metavar="N",
+    add("--workers", type=script.number_of_workers, default="auto", metavar="N",
         help="of training rows: processes that share every batch; default auto, as many as the "
         "training script takes; 1: none")
     add("--data-dir", metavar="PATH", help=f"of CIFAR-100, for {TRAIN}; default: built-in shapes")
@@ -58,8 +58,8 @@ def parse_options(arguments, rows):
 
 def workers_for(options, row):
     """How many workers share a row's batches: as many as the training script would start."""
-    asked = {"workers": options.workers, "batch_size": row.batch, "device": "cpu"}
-    return (train_cifar100.workers_for(SimpleNamespace(**asked)) or 1) if row.train else 1
+    asked = {"workers": options.workers, "batch_size": row.batch, "accumulate": 1, "device": "cpu"}
+    return (script.workers_for(SimpleNamespace(**asked)) or 1) if row.train else 1
 
 
 def ask_ours(row, effort, task, **arguments):

@@ -1,7 +1,8 @@
 """What a training loop costs beside its steps, how many images it trains with in a second, and how
 long `import tinynet` takes.
 
-The loop that is timed is `train` of train_cifar100.py itself, given a loader with a stopwatch.
+The loop that is timed is that of the training scripts (tinynet/training/loop.py), given a loader
+with a stopwatch.
 """
 
 import csv
@@ -15,11 +16,10 @@ from types import SimpleNamespace
 
 import numpy as np
 
-import train_cifar100
 from benchmarks.results import ROOT, BenchmarkError
-from tinynet import optim
+from tinynet import optim, parallel
 from tinynet.data import ImageSet, Loader
-from tinynet.training import History
+from tinynet.training import loop
 
 
 class TimedLoader:
@@ -68,21 +68,19 @@ def measure(network, blocks, block, images=50_000):
 
     timed = TimedLoader(loader, blocks * block, between)
     run = SimpleNamespace(
+        options=SimpleNamespace(epochs=1, device="cpu", seed=0, accumulate=1, clip_grad_norm=0),
         model=network.model,
         optimizer=network.optimizer,
         scheduler=optim.lr_scheduler.CosineAnnealingLR(network.optimizer, T_max=len(loader)),
-        criterion=network.criterion,
+        loss=lambda logits, x, y: network.criterion(logits, y),
         train_loader=timed,
-        val_loader=(),
-        history=History(),
-        epochs_done=0,
+        progress=loop.Progress(),
         weight=lambda images: 1.0,
-        save=lambda options, epochs_done: None,
+        average_weights=lambda: None,
     )
     network.steps(1)  # warm up
-    options = SimpleNamespace(epochs=1, device="cpu", lr=0.01, seed=0, batchnorm="local")
-    train_cifar100.train(options, run)
-    network.model.train()  # `train` ends with an evaluation
+    with parallel.stoppable() as stop:
+        loop.train_epoch(run, 0, stop)
     kept = [number for number in range(len(timed)) if number % block]
     waits, whole = ([seconds[i] for i in kept] for seconds in (timed.waits, timed.whole))
     return summarize(waits, whole, bare, timed.waits[0], len(loader))

@@ -20,9 +20,10 @@ from tinynet import backend  # noqa: E402
 from tinynet.autograd import creation  # noqa: E402
 from tinynet.autograd.mode import mode  # noqa: E402
 
+pytest.register_assert_rewrite("tiny_training")  # imported before it is a plugin
 HAS_GPU = tn.cuda_available()
 COMPUTE = (  # how the names of the files begin whose tests run on each device
-    *("test_autograd_", "test_checkpoint.py", "test_gradcheck", "test_metrics"),
+    *("test_autograd_", "test_checkpoint.py", "test_gradcheck", "test_metrics", "test_nonfinite"),
     *("test_mobilenet_torch.py", "test_nn_", "test_ops_", "test_optim", "test_tape", "test_tensor"),
 )
 LAYERS = ("tinynet.nn.module", "tinynet.nn.batchnorm")  # where parameters and buffers are made

@@ -211,8 +211,8 @@ def test_only_batchnorm_over_the_whole_batch_sends_its_sums():
     # 27 layers, forward and backward; once more where a mean is far from 0
     assert 2 * 27 <= len(sync) - len(local) <= 3 * 27
     model = mobilenet.build(TINY.network, TINY.classes, TINY.width)
-    # every gradient, and for each parameter whether it has one
-    assert sum(local) == sum(4 * (p.numel() + 1) for p in model.parameters())
+    # every gradient, for each parameter whether it has one, and whether the job is to stop
+    assert sum(local) == sum(4 * (p.numel() + 1) for p in model.parameters()) + 4
 
 
 # options

@@ -1,9 +1,15 @@
 """Augmentation and normalisation of batches."""
 
+import contextlib
+
 import numpy as np
 import pytest
+import torch
+from device import strict
 
-from tinynet.data import augment
+import tinynet as tn
+from tinynet import backend
+from tinynet.data import DataError, augment
 
 
 def pictures(N, H=5, W=7, seed=0):
@@ -86,3 +92,100 @@ def test_normalize_gives_float32_with_the_batch_innermost_in_memory():
     out = augment.normalize(pictures(9), [0.5] * 3, [0.2] * 3)
     assert out.dtype == np.float32
     assert out.transpose(1, 2, 3, 0).flags.c_contiguous
+
+
+def floats(N, H=5, W=7, dtype=np.float32):
+    x = np.random.default_rng(4).standard_normal((3, H, W, N)).astype(dtype)
+    return x.transpose(3, 0, 1, 2)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("H", "W", "size"),
+    [(32, 32, 24), (32, 32, 16), (32, 32, 7), (7, 5, 6), (32, 32, 48), (96, 96, 64), (8, 6, 1),
+     (3, 50, 9), (1, 1, 4), (5, 5, 5), (5, 7, 5)],
+)  # fmt: skip
+def test_resize_is_torchs_antialiased_interpolate(H, W, size, dtype):
+    x = floats(4, H, W, dtype)
+    out = augment.resize(x, size)
+    expected = torch.nn.functional.interpolate(
+        torch.tensor(x), (size, size), mode="bilinear", align_corners=False, antialias=True
+    )
+    assert (out.shape, out.dtype) == ((4, 3, size, size), dtype)
+    assert out.transpose(1, 2, 3, 0).flags.c_contiguous
+    np.testing.assert_allclose(out, expected.numpy(), rtol=0, atol=1e-5)
+    other = augment.resize(np.ascontiguousarray(x), size)  # another order in memory
+    np.testing.assert_allclose(other, out, rtol=0, atol=1e-6)
+
+
+def test_resize_of_no_image():
+    assert augment.resize(floats(0), 3).shape == (0, 3, 3, 3)
+
+
+@pytest.mark.parametrize("size", [0, -1, 2.0, True, "8", (3, 3)])
+def test_sizes_that_are_refused(size):
+    with pytest.raises(DataError, match="size must be a whole number from 1 on"):
+        augment.resize(floats(2), size)
+    with pytest.raises(DataError, match="must be floats, as normalize makes them, not uint8"):
+        augment.resize(pictures(2), 3)
+
+
+@pytest.mark.parametrize("side", [1, 2, 3, 4, 5])
+def test_cutout_blanks_a_square_around_each_centre(side):
+    x = floats(35)
+    before = x.copy()
+    rows, columns = (axis.ravel() for axis in np.mgrid[:5, :7])  # every pixel once
+    out = augment.cutout(x, rows, columns, side)
+    assert np.array_equal(x, before)
+    assert out.dtype == np.float32 and out.transpose(1, 2, 3, 0).flags.c_contiguous
+    for n in range(35):
+        top, left = rows[n] - side // 2, columns[n] - side // 2
+        x[n, :, max(top, 0) : top + side, max(left, 0) : left + side] = 0
+    assert np.array_equal(out, x)
+
+
+def test_centres_are_uniform_over_the_image():
+    rows, columns = augment.draw_centres(3500, 5, 7, np.random.default_rng(5))
+    places, counts = np.unique(np.stack([rows, columns], 1), axis=0, return_counts=True)
+    assert len(places) == 35 and places.min() == 0
+    assert counts.min() > 60 and counts.max() < 140  # 100 expected, with a deviation of 10
+
+
+def test_mixup():
+    x, labels = floats(6), np.array([0, 3, 1, 3, 2, 0])
+    first, second = np.array([0, 1, 4]), np.array([4, 3, 4])
+    mixed, shares = augment.mixup(x, labels, first, second, 0.75, 5)
+    assert mixed.transpose(1, 2, 3, 0).flags.c_contiguous
+    np.testing.assert_allclose(mixed, 0.75 * x[first] + 0.25 * x[second], rtol=1e-6)
+    assert mixed.dtype == shares.dtype == np.float32
+    assert shares.tolist() == [[0.75, 0, 0.25, 0, 0], [0, 0, 0, 1, 0], [0, 0, 1, 0, 0]]
+
+
+@pytest.mark.parametrize("alpha", [0.2, 1.0, 3.0])
+def test_portions_are_of_the_beta_distribution(alpha):
+    rng = np.random.default_rng(6)
+    partners, portions = zip(*(augment.draw_mixup(8, alpha, rng) for _ in range(2000)), strict=True)
+    assert all(sorted(order) == list(range(8)) for order in partners)
+    assert len({tuple(order) for order in partners}) > 1900
+    assert abs(np.mean(portions) - 0.5) < 0.04
+    variance = 1 / (4 * (2 * alpha + 1))
+    assert abs(np.var(portions) / variance - 1) < 0.1
+
+
+def test_what_follows_normalize_is_the_same_on_a_gpu():
+    x, labels, rows = floats(6), np.arange(6) % 4, np.array([0, 1, 2, 3, 4, 0])
+    order = np.array([3, 1, 0, 2, 5, 4])
+
+    def change(x):
+        x = augment.cutout(x, rows, rows + 1, 3)
+        x, shares = augment.mixup(x, labels, np.arange(6), order, 0.3, 4)
+        return augment.resize(x, 4), augment.resize(x, 9), shares
+
+    expected = change(x)
+    with contextlib.nullcontext() if tn.cuda_available() else strict.in_place_of_cupy():
+        found = change(backend.to_device(x, "cuda"))
+        assert all(image.transpose(1, 2, 3, 0).flags.c_contiguous for image in found[:2])
+        found = [*(backend.to_device(image, "cpu") for image in found[:2]), found[2]]
+    for ours, theirs in zip(found, expected, strict=True):
+        assert ours.dtype == np.float32
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-6)

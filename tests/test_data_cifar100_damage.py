@@ -1,5 +1,6 @@
 """Reading CIFAR-100: damaged, missing and strange files are refused in one sentence."""
 
+import os
 import zlib
 
 import numpy as np
@@ -37,6 +38,7 @@ DAMAGE = {
         changed("train", 0, 1, (RECORDS["train"][0, 1] + 1) % 100),
         "2 images of each fine class",
     ),
+    "two superclasses": (changed("train", 3, 0, (RECORDS["train"][3, 0] + 1) % 20), "wrong labels"),
     "shifted": (np.roll(RECORDS["train"].ravel(), 1).tobytes(), "wrong labels"),
 }
 
@@ -92,7 +94,8 @@ def test_nonsense_in_the_middle_of_compressed_data(tmp_path):
 @pytest.mark.parametrize(
     "content",
     [
-        b"<html>not found</html>" * 99,
+        b"\n<!DOCTYPE HTML><html>not found</html>" * 99,
+        b"PK\3\4" + b"?" * 2000,
         b"\x1f\x8b" + b"?" * 2000,
         b"\x1f\x8b\x08" + bytes(7) + b"\xff" * 2000,
         b"BZh9" + b"?" * 2000,
@@ -101,14 +104,32 @@ def test_nonsense_in_the_middle_of_compressed_data(tmp_path):
 )
 def test_other_files_are_no_archives(tmp_path, content):
     (tmp_path / "file.tar.gz").write_bytes(content)
-    assert_refused(tmp_path / "file.tar.gz", "file.tar.gz", "not a tar archive")
+    assert_refused(tmp_path / "file.tar.gz", "file.tar.gz", "not a tar")
+
+
+def test_an_empty_file_and_a_web_page(tmp_path):
+    archive = tmp_path / "cifar-100-binary.tar.gz"
+    archive.write_bytes(b"")
+    for data_dir in (archive, tmp_path):
+        assert_refused(data_dir, archive, "is an empty file", download=True)
+    archive.write_bytes(b"<html>not found</html>")
+    for data_dir in (archive, tmp_path):
+        assert_refused(data_dir, archive, "is a web page", download=True)
 
 
 def test_other_archives(tmp_path):
-    archive = write_archive(
-        tmp_path / "cifar-10-binary.tar.gz", {"cifar-10/data_batch_1.bin": b"1"}
-    )
+    archive = write_archive(tmp_path / "other.tar.gz", {"cifar/data.bin": b"1"})
     assert_refused(archive, archive, "holds no train.bin", cifar100.URL)
+
+
+@pytest.mark.parametrize("member", ["x/data_batch_1.bin", "cifar-10-batches-py/data_batch_1"])
+def test_cifar_10_is_another_data_set(tmp_path, member):
+    archive = write_archive(tmp_path / "cifar-10.tar.gz", {member: b"1"})
+    assert_refused(archive, archive, "holds CIFAR-10, not CIFAR-100", "--data-dir")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / member.split("/")[1]).write_bytes(b"1")
+    assert_refused(tmp_path / "folder", "holds CIFAR-10, not CIFAR-100", download=True)
+    assert names_in(tmp_path / "folder") == [member.split("/")[1]]
 
 
 # Missing
@@ -134,15 +155,15 @@ def test_half_a_folder(tmp_path, inner):
     assert_right(cifar100.load(tmp_path, "test"), "test")
 
 
-@pytest.mark.parametrize("download", [False, True])
-@pytest.mark.parametrize("where", ["folder", "its parent", "archive", "beside the archive"])
-def test_the_python_version_is_not_read(tmp_path, where, download):
-    folder = tmp_path / "cifar-100-python"
-    if "archive" in where:
-        files = {f"cifar-100-python/{name}": b"pickle" for name in ("meta", "train", "test")}
-        archive = write_archive(tmp_path / "cifar-100-python.tar.gz", files)
-        data_dir = archive if where == "archive" else tmp_path
-    else:
-        folder.mkdir()
-        data_dir = folder if where == "folder" else tmp_path
-    assert_refused(data_dir, data_dir, "pickles", "binary version", cifar100.URL, download=download)
+@pytest.mark.parametrize("inner", [".", "cifar-100-binary"])
+def test_a_training_hears_at_once_that_its_test_images_are_missing(tmp_path, inner):
+    test = write_folder(tmp_path / inner) / "test.bin"
+    test.write_bytes(test.read_bytes()[:-1])
+    assert_refused(tmp_path, test, "has 307,399 bytes", download=True)
+    test.unlink()
+    assert_refused(tmp_path, "lacks test.bin", download=True)
+
+
+def test_what_is_neither_a_file_nor_a_folder(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    assert_refused(tmp_path / "pipe", "neither a folder nor a file", download=True)

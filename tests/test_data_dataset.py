@@ -114,3 +114,35 @@ def test_split_refuses_to_empty_a_class(per_class):
         DataError, match=rf"per_class must lie in 1\.\.4 .* has 5 .* not {per_class}"
     ):
         make_set([9, 5]).split(per_class, seed=0)
+
+
+GROUPS = np.array([1, 0, 1])
+
+
+def test_superclasses_are_kept_by_a_split():
+    data = make_set([4, 5, 6])
+    data = ImageSet(data.images, data.labels, data.class_names, ("x", "y"), GROUPS)
+    for part in data.split(2, seed=0):
+        assert part.superclasses == ("x", "y")
+        assert np.array_equal(part.superclass_of, GROUPS)
+    assert all(
+        part.superclasses is part.superclass_of is None for part in make_set([3]).split(1, 0)
+    )
+
+
+@pytest.mark.parametrize(
+    ("names", "groups"),
+    [
+        (("x", "y"), None),
+        (None, GROUPS),
+        (("x",), GROUPS),
+        (("x", "y"), GROUPS - 1),
+        (("x", "y"), GROUPS[:2]),
+        (("x", "y"), GROUPS.astype(np.int32)),
+        (("x", "y"), [1, 0, 1]),
+    ],
+)
+def test_bad_superclasses_are_refused(names, groups):
+    data = make_set([1, 1, 1])
+    with pytest.raises(DataError, match=r"superclass_of must be an int64 array \(3,\) of indices"):
+        ImageSet(data.images, data.labels, data.class_names, names, groups)

@@ -1,6 +1,7 @@
 """Downloads: resuming, servers that misbehave, checks, and nothing half-written."""
 
 import hashlib
+import io
 import socket
 import subprocess
 import sys
@@ -70,13 +71,36 @@ def test_what_follows_the_expected_size_is_not_read(server, target):
     assert_complete(target)
 
 
-def test_progress_is_shown_on_stderr(server, target, capsys):
+def test_a_file_that_is_there_needs_no_request(server, target):
+    target.parent.mkdir(parents=True)
+    target.write_bytes(CONTENT)
+    get(server, target)
+    assert server.requests == []
+    target.write_bytes(CONTENT[:-1])
+    get(server, target)
+    assert_complete(target)
+
+
+def test_progress_is_shown_on_a_terminal(server, target, capsys, monkeypatch):
     get(server, target, progress=True)
+    assert capsys.readouterr() == ("", "")
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    get(server, target.with_name("other"), progress=True)
     out, err = capsys.readouterr()
     assert out == ""
-    assert "file.tar.gz: 100%" in err
-    get(server, target.with_name("other"), progress=False)
+    assert "other: 100%" in err
+    get(server, target.with_name("third"), progress=False)
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_without_a_stderr(server, target, monkeypatch, closed):
+    stderr = io.StringIO() if closed else None
+    if closed:
+        stderr.close()
+    monkeypatch.setattr("sys.stderr", stderr)
+    get(server, target, progress=True)
+    assert_complete(target)
 
 
 def test_file_address(tmp_path, target):

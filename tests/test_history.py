@@ -1,5 +1,6 @@
 """The training history: rows, CSV, curves."""
 
+import json
 import math
 import os
 
@@ -57,6 +58,8 @@ def test_numbers_of_numpy_become_pythons():
         ({"epoch": 3, "loss": "low"}, TypeError, "loss must be a number, got str"),
         ({"epoch": 3, "loss": None}, TypeError, "loss"),
         ({"loss": 3.0}, TypeError, "epoch"),
+        ({"epoch": 3, "loss": 10**400}, ValueError, "loss is beyond every float"),
+        ({"epoch": 10**400}, ValueError, "epoch is beyond every float"),
     ],
 )
 def test_wrong_rows_are_refused(row, error, message):
@@ -75,11 +78,26 @@ def test_the_tree_is_a_copy_and_comes_back():
 
 
 @pytest.mark.parametrize(
-    "tree", [None, 3, {}, {"rows": 3}, {"rows": [3]}, {"rows": [{}]}, {"rows": [{"epoch": "1"}]}]
+    ("tree", "message"),
+    [
+        *((tree, "the history: expected a dict with a list") for tree in (None, 3, "x", [], {})),
+        *(
+            ({"rows": rows}, "the history: expected a dict with a")
+            for rows in (None, 3, "", {}, {"epoch": 1}, ())
+        ),
+        *(({"rows": [row]}, "row 0: expected a dict") for row in (None, 3, "x", [], {1: 2})),
+        ({"rows": [{}]}, "row 0: it has no epoch"),
+        ({"rows": [{"epoch": -1}]}, "row 0: epoch must be at least 0, got -1"),
+        *(({"rows": [{"epoch": e}]}, "row 0: epoch must") for e in ("1", None, True, 1.5, [])),
+        ({"rows": [{"epoch": 1}, {"epoch": 2, "loss": "\n"}]}, "row 1: loss must be a number"),
+        ({"rows": [{"epoch": 1}, {"epoch": 1}]}, "row 1: epoch 1 comes after epoch 1"),
+        ({"rows": [{"epoch": 1, "a\nb": None}]}, r"row 0: a\\nb must be a number"),
+    ],
 )
-def test_what_is_no_history_is_refused(tree):
-    with pytest.raises(ValueError, match="not a saved history"):
+def test_what_is_no_history_is_refused(tree, message):
+    with pytest.raises(ValueError, match=f"not a saved history .{message}") as error:
         History.from_tree(tree)
+    assert str(error.value).isprintable()
 
 
 def test_csv_keeps_every_number(tmp_path):
@@ -107,14 +125,26 @@ def test_a_history_of_nothing_has_a_csv_too(tmp_path):
     [
         (b"", "name the columns"),
         (b"loss\n3\n", "name the columns"),
-        (b"epoch,loss\n1,2\n2\n", "line 3 has too many or too few"),
-        (b"epoch,loss\n1,2,3\n", "line 2 has too many or too few"),
+        (b"epoch,loss\n1,2\n2\n", "line 3: too many or too few"),
+        (b"epoch,loss\n1,2,3\n", "line 2: too many or too few"),
         (b"epoch,loss\n1,low\n", "line 2.*low"),
         (b"epoch,loss\n,2\n", "line 2.*epoch"),
         (b"epoch,loss\n1.5,2\n", "line 2.*integer"),
         (b"epoch,loss\n2,1\n1,1\n", "line 3.*epoch 1 comes after"),
         (b'epoch,loss\n1,"2\n', "cannot read"),
-        (b"\xff\xfe\x00", "cannot read"),
+        (b"\xff\xfe\x00", "it is not a text in UTF-8"),
+        ("epoch;loss\n1;2\n".encode("utf-16"), "it is not a text in UTF-8"),
+        (b"epoch,loss,loss\n1,2,3\n", "each once"),
+        (b"epoch,loss\n1,2_0\n", "line 2: expected a number, got '2_0'"),
+        (b"epoch,loss\n1,1e999\n", "line 2: expected a number, got '1e999'"),
+        (b"epoch,loss\n1," + b"9" * 5000, "line 2: expected a number, got '999"),
+        (b"epoch,loss\n1," + b"9" * 400, "line 2: loss is beyond every float"),
+        (b"epoch,loss\n-1,2\n", "line 2: epoch must be at least 0"),
+        (b"epoch;loss\n1;1.234,5\n", "line 2: expected a number, got '1.234.5'"),
+        (b'epoch,loss\n1,"2,5"\n', "line 2: expected a number, got '2,5'"),
+        (b"epoch,loss\n1,2\x00\n", "cannot read"),
+        (b"sep=;\nepoch;loss\n1;2\n", "name the columns"),
+        (b"epoch,loss\n1,\xc2\xa02\n", "line 2: expected a number"),
     ],
 )
 def test_a_damaged_csv_is_named(content, message, tmp_path):
@@ -126,12 +156,58 @@ def test_a_damaged_csv_is_named(content, message, tmp_path):
     assert "\n" not in str(error.value)
 
 
+def spreadsheet(text, path):
+    path.write_bytes(text.encode())
+    return History.read_csv(path).rows
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize(("cut", "point"), [(",", "."), (";", "."), (";", ","), ("\t", ",")])
+def test_a_csv_that_a_spreadsheet_has_saved(cut, point, mark, ends, tmp_path):
+    lines = ["epoch,lr,val_loss", "1,0.5,-2.5e-3", "2,,nan", "3,1e300,-inf", ",,", ""]
+    text = mark + ends.join(lines).replace(",", cut).replace(".", point)
+    rows = spreadsheet(text, tmp_path / "h.csv")
+    assert repr(rows) == repr(
+        [
+            {"epoch": 1, "lr": 0.5, "val_loss": -2.5e-3},
+            {"epoch": 2, "val_loss": math.nan},
+            {"epoch": 3, "lr": 1e300, "val_loss": -math.inf},
+        ]
+    )
+    quoted = mark + ends.join(['"epoch";"val; loss"', '"1";"2,5"'])
+    assert spreadsheet(quoted, tmp_path / "q.csv") == [{"epoch": 1, "val; loss": 2.5}]
+
+
+def test_columns_of_odd_names_come_back(tmp_path):
+    history = History()
+    history.append(
+        epoch=1, **{"a;b": 1, "a,b": 2.5, 'say "x"': 3, "a\nb": 4, "self": 5, "\u00e9": 6}
+    )
+    history.write_csv(tmp_path / "h.csv")
+    assert History.read_csv(tmp_path / "h.csv").rows == history.rows
+    assert History.from_tree(history.to_tree()).rows == history.rows
+
+
+def test_jsonl_has_one_object_for_each_epoch(tmp_path):
+    history = make(2)
+    history.append(epoch=10, train_loss=float("nan"), val_loss=float("-inf"), seconds=0.1 + 0.2)
+    history.write_jsonl(tmp_path / "h.jsonl")
+    text = (tmp_path / "h.jsonl").read_text()
+    assert text.endswith("}\n") and "NaN" not in text and "Infinity" not in text
+    rows = [json.loads(line) for line in text.splitlines()]
+    assert rows[:2] == history.rows[:2]
+    assert rows[2] == {"epoch": 10, "train_loss": None, "val_loss": None, "seconds": 0.1 + 0.2}
+    History().write_jsonl(tmp_path / "h.jsonl")
+    assert (tmp_path / "h.jsonl").read_bytes() == b""
+
+
 def test_a_missing_csv_is_named(tmp_path):
     with pytest.raises(ValueError, match="h.csv .No such file"):
         History.read_csv(tmp_path / "h.csv")
 
 
-@pytest.mark.parametrize("write", [lambda h, path: h.write_csv(path), curves.plot])
+@pytest.mark.parametrize("write", [History.write_csv, History.write_jsonl, curves.plot])
 def test_what_cannot_be_written_leaves_no_trace(write, tmp_path):
     with pytest.raises(OSError, match="cannot write .*missing.*existing, writable folder"):
         write(make(2), tmp_path / "missing" / "x")
@@ -139,56 +215,3 @@ def test_what_cannot_be_written_leaves_no_trace(write, tmp_path):
     with pytest.raises(OSError, match="cannot write"):
         write(make(2), tmp_path / "folder")
     assert os.listdir(tmp_path) == ["folder"]
-
-
-def read_png(path):
-    from matplotlib.image import imread
-
-    return imread(path)[..., :3]
-
-
-def share_of(picture, colour):
-    """The share of pixels of a colour, given as '#RRGGBB'."""
-    wanted = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
-    return (np.abs(picture - wanted).max(axis=-1) < 0.02).mean()
-
-
-@pytest.mark.parametrize("epochs", [1, 5, 100])
-def test_the_picture_shows_both_curves(epochs, tmp_path):
-    curves.plot(make(epochs), tmp_path / "curves.png")
-    picture = read_png(tmp_path / "curves.png")
-    assert picture.shape[0] > 600
-    assert picture.shape[1] > 900
-    for colour in (curves.TRAIN, curves.VALIDATION, curves.GREY):
-        assert share_of(picture, colour) > 1e-4
-
-
-@pytest.mark.parametrize("left_out", ["train", "val"])
-def test_the_picture_shows_the_columns_that_are_there(left_out, tmp_path):
-    history = History()
-    for row in make(3).rows:
-        history.append(**{name: row[name] for name in row if not name.startswith(left_out)})
-    curves.plot(history, tmp_path / "curves.png")
-    picture = read_png(tmp_path / "curves.png")
-    for name, colour in (("train", curves.TRAIN), ("val", curves.VALIDATION)):
-        assert (share_of(picture, colour) > 1e-4) == (name != left_out)
-
-
-def test_a_picture_of_a_diverged_run(tmp_path):
-    history = make(3)
-    history.append(epoch=4, train_loss=float("nan"), val_loss=float("inf"), train_accuracy=0.0)
-    curves.plot(history, tmp_path / "curves.png")
-    nothing_finite = History()
-    nothing_finite.append(epoch=1, train_loss=float("nan"), lr=0.0)
-    curves.plot(nothing_finite, tmp_path / "nan.png")
-    assert read_png(tmp_path / "nan.png").std() > 0
-
-
-@pytest.mark.parametrize("rows", [[], [{"epoch": 1, "seconds": 3}]])
-def test_a_history_without_curves_is_refused(rows, tmp_path):
-    history = History()
-    for row in rows:
-        history.append(**row)
-    with pytest.raises(ValueError, match="no epoch with a loss"):
-        curves.plot(history, tmp_path / "curves.png")
-    assert os.listdir(tmp_path) == []

@@ -44,8 +44,38 @@ def test_costs_of_the_variants():
     assert cost("stl10", 224, 10, 0.75)[1] == 1_824_250
 
 
+@pytest.mark.parametrize("width", (1.0, 0.75, 0.25))
+def test_costs_of_the_twins_of_the_cifar_network(width):
+    """Worked out here from the channels and the sizes of the maps after each block."""
+    maps = [(64, 32), (128, 32), (128, 32), (256, 16), (256, 16), (512, 8)]
+    middle, last = [(512, 8)] * 5, [(1024, 4)] * 2
+
+    def worked_out(maps, separable):
+        i = round(32 * width)
+        counts, adds = 27 * i + 2 * i, 27 * i * 32 * 32
+        for channels, size in maps:
+            o = round(channels * width)
+            if separable:
+                counts += 9 * i + 2 * i + i * o + 2 * o
+                adds += (9 * i + i * o) * size * size
+            else:
+                counts += 9 * i * o + 2 * o
+                adds += 9 * i * o * size * size
+            i = o
+        return adds + 100 * i, counts + 100 * i + 100
+
+    assert cost("cifar-4x4", 32, 100, width) == worked_out(maps + middle + last, True)
+    assert cost("cifar-4x4-shallow", 32, 100, width) == worked_out(maps + last, True)
+    full = cost("cifar-4x4-full-convolution", 32, 100, width)
+    assert full == worked_out(maps + middle + last, False)
+
+
 @pytest.mark.parametrize(
-    ("network", "size"), [("cifar-4x4", 4), ("cifar-2x2", 2), ("paper", 1), ("bottleneck", 1)]
+    ("network", "size"),
+    [
+        *(("cifar-4x4", 4), ("cifar-4x4-shallow", 4), ("cifar-2x2", 2)),
+        *(("paper", 1), ("bottleneck", 1)),
+    ],
 )
 def test_final_map(network, size):
     rows = summary(mobilenet.build(network, 100, 0.1), (3, 32, 32)).rows
@@ -105,6 +135,20 @@ def test_weight_decay_spares_depthwise_filters_batchnorm_and_biases():
     pointwise = [f"blocks.{i}.pointwise.0.weight" for i in range(13)]
     assert kept == sorted(["stem.0.weight", "classifier.weight", *pointwise])
     assert len(kept) + len(spared["params"]) == len(names)
+
+
+def test_weight_decay_of_depthwise_filters_of_their_own():
+    model = mobilenet.build("cifar-4x4", 10, 0.1)
+    decayed, spared, filters = mobilenet.decay_groups(model, 5e-4, depthwise=1e-5)
+    assert [g["weight_decay"] for g in (decayed, spared, filters)] == [5e-4, 0.0, 1e-5]
+    assert len(filters["params"]) == 13
+    assert all(p.shape[1:] == (1, 3, 3) for p in filters["params"])
+    assert all(p.ndim == 1 for p in spared["params"])
+    two = mobilenet.decay_groups(model, 5e-4)
+    assert list(map(id, decayed["params"])) == list(map(id, two[0]["params"]))
+    three = spared["params"] + filters["params"]
+    assert {id(p) for p in three} == {id(p) for p in two[1]["params"]}
+    assert len(three) == len(two[1]["params"])
 
 
 def test_glorot_weights_of_the_bottleneck_network():

@@ -1,6 +1,6 @@
 """The training script with workers, and stopped at any moment.
 
-python tests/test_parallel_script.py 30    # so many kills, at random moments
+python tests/test_parallel_script.py 30    # so many signals, at random moments, to each recipe
 """
 
 import contextlib
@@ -22,6 +22,7 @@ sys.path.insert(0, str(ROOT))  # for those who run this file by itself
 import mobilenet  # noqa: E402
 import tinynet as tn  # noqa: E402
 from tinynet.training import checkpoint  # noqa: E402
+from tinynet.training.folder import FILES  # noqa: E402
 
 TINY = (
     *("--dataset", "shapes", "--per-class", "2", "--val-per-class", "1", "--network", "shallow"),
@@ -48,7 +49,7 @@ def run(out, *arguments, status=0):
     return done.stdout + done.stderr
 
 
-def learnt(out):
+def learnt(out, name="checkpoint.npz"):
     """A checkpoint's arrays and numbers by their paths, less the times."""
 
     def walk(tree, path):
@@ -59,7 +60,7 @@ def learnt(out):
         else:
             yield path, tree.numpy() if isinstance(tree, tn.Tensor) else tree
 
-    return dict(walk(checkpoint.load(Path(out) / "checkpoint.npz"), ""))
+    return dict(walk(checkpoint.load(Path(out) / name), ""))
 
 
 def assert_same(found, wanted):
@@ -135,9 +136,9 @@ def test_statistics_of_each_worker(tmp_path):
     ("arguments", "words", "status"),
     [
         (["--workers", "26"], "a batch of 25 images cannot be shared by so many; take fewer", 1),
-        (["--workers", "0"], "expected a whole number from 1 up, got '0'", 2),
-        (["--workers", "x"], "expected a whole number from 1 up, got 'x'", 2),
-        (["--workers", "2", "--lr", "1e30"], "the loss is no longer a number in epoch", 1),
+        (["--workers", "0"], "expected a whole number from 1 to 1024, got '0'", 2),
+        (["--workers", "x"], "expected a whole number from 1 to 1024, got 'x'", 2),
+        (["--workers", "2", "--lr", "1e30"], "the loss is not finite; BatchNorm in stem.1", 1),
         (["--workers", "2", "--dataset", "cifar100", "--no-download", "--data-dir", "x"], "x", 1),
     ],
 )
@@ -146,10 +147,17 @@ def test_failures_are_one_sentence(tmp_path, arguments, words, status):
     assert not (tmp_path / "out").exists()
 
 
-def start(folder):
+LONG = ("--epochs", "4", "--per-class", "4")
+INGREDIENTS = (
+    *("--batch-size", "24", "--accumulate", "2", "--ema", "0.9", "--mixup", "0.4", "--cutout", "8"),
+    *("--dropout", "0.2", "--clip-grad-norm", "1", "--lr", "1e-3", "--batchnorm", "local"),
+)
+
+
+def start(folder, *arguments):
     resume = ["--resume"] if (folder / "checkpoint.npz").exists() else []
     return subprocess.Popen(
-        command(folder, "--workers", "2", *LONG, *resume),
+        command(folder, *arguments, *resume),
         env=environment(),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -158,36 +166,45 @@ def start(folder):
     )
 
 
-def kill_at_random(folder, kills, seed=0):
-    """Kill the parent or a worker at random moments, so many times, resuming after each. Each
-    training that comes to its end must have learnt what an undisturbed one has; then another
-    begins. Returns how many did, and what was said after each kill."""
+def kill_at_random(folder, kills, workers="2", recipe=(), seed=0):
+    """End a training at random moments, so many times, resuming after each: a signal to its first
+    process, to a worker, or to all. Each training that comes to its end must have learnt what an
+    undisturbed one has, and leave nothing but its files; then another begins. Returns how many did,
+    and what was said after each signal."""
+    arguments = ("--workers", workers, *LONG, *recipe)
     draw, sentences, trainings = random.Random(seed), [], 0
     began = time.monotonic()
-    run(folder / "undisturbed", "--workers", "2", *LONG)
+    run(folder / "undisturbed", *arguments)
     longest = time.monotonic() - began
-    process = start(folder / "0")
+    process = start(folder / "0", *arguments)
     while len(sentences) < kills or process.poll() is None:
         if len(sentences) < kills:
             time.sleep(draw.uniform(0.3, longest))
+            sent = draw.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
             victim = draw.choice([process.pid, *children(process.pid)])
+            if sent in (signal.SIGINT, signal.SIGHUP):  # which only come from a terminal, to all
+                victim = process.pid
             if process.poll() is None:
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(victim, signal.SIGKILL)
+                    if sent != signal.SIGKILL and victim == process.pid and draw.random() < 0.5:
+                        os.killpg(victim, sent)
+                    else:
+                        os.kill(victim, sent)
         said = process.communicate(timeout=120)[1].strip()
         if process.returncode:
             # the tracker tells that it has removed what a parent killed while starting has left
             assert "\n" not in said or process.returncode == -signal.SIGKILL, said
+            assert ("--resume" in said) <= (folder / str(trainings) / "checkpoint.npz").exists()
             sentences.append(said)
         else:
-            assert_same(learnt(folder / str(trainings)), learnt(folder / "undisturbed"))
+            for name in ("checkpoint.npz", "best.npz", "network.npz"):
+                found, wanted = (learnt(folder / n, name) for n in (str(trainings), "undisturbed"))
+                assert_same(found, wanted)
+            assert sorted(os.listdir(folder / str(trainings))) == sorted(FILES)
             trainings += 1
         if process.returncode or len(sentences) < kills:
-            process = start(folder / str(trainings))
+            process = start(folder / str(trainings), *arguments)
     return trainings, sentences
-
-
-LONG = ("--epochs", "4", "--per-class", "4")
 
 
 def children(pid):
@@ -203,16 +220,22 @@ def children(pid):
     return found
 
 
-def test_killed_at_random_moments_it_learns_the_same(tmp_path):
-    trainings, sentences = kill_at_random(tmp_path, kills=3)
-    assert trainings and len(sentences) == 3
+@pytest.mark.parametrize(("workers", "recipe"), [("2", ()), ("1", INGREDIENTS)])
+def test_killed_at_random_moments_it_learns_the_same(tmp_path, workers, recipe):
+    trainings, sentences = kill_at_random(tmp_path, 2, workers, recipe)
+    assert trainings and len(sentences) == 2
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as folder:
-        trainings, sentences = kill_at_random(Path(folder), int(sys.argv[1]))
-    print(
-        f"{len(sentences)} kills; {trainings} trainings, each as the undisturbed one, bit for bit"
-    )
-    for sentence in sorted(set(sentences)):
-        print(f"{sentences.count(sentence):4} x {sentence or '(nothing)'}")
+    for recipe in ((), INGREDIENTS):
+        for workers in ("1", "2"):
+            with tempfile.TemporaryDirectory() as folder:
+                trainings, sentences = kill_at_random(
+                    Path(folder), int(sys.argv[1]), workers, recipe
+                )
+            print(
+                f"{workers} workers {' '.join(recipe)}: {len(sentences)} signals; {trainings} "
+                "trainings, each as the undisturbed one, bit for bit"
+            )
+            for sentence in sorted(set(sentences)):
+                print(f"{sentences.count(sentence):4} x {sentence or '(nothing)'}")

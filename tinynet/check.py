@@ -206,4 +206,4 @@ def _index(value, message):
             return operator.index(value)
         except TypeError:
             pass
-    raise TypeError(message)
+    raise TypeError(" ".join(message.split()))  # an array is shown on several lines

@@ -1,7 +1,8 @@
-"""Images and labels: CIFAR-100, a built-in set of drawn shapes, augmentation, batches."""
+"""Images and labels: CIFAR-100, STL-10, folders of images, a built-in set of drawn shapes;
+augmentation, batches."""
 
-from tinynet.data import augment, cifar100, shapes
+from tinynet.data import augment, cifar100, folder, shapes, stl10
 from tinynet.data.dataset import DataError, ImageSet
 from tinynet.data.loader import Loader
 
-__all__ = ["DataError", "ImageSet", "Loader", "augment", "cifar100", "shapes"]
+__all__ = ["DataError", "ImageSet", "Loader", "augment", "cifar100", "folder", "shapes", "stl10"]

@@ -1,11 +1,18 @@
 """Augmentation and normalisation of whole batches, with no loop over images.
 
-Images are uint8 arrays ``(N, C, H, W)``; ``rng`` is a ``numpy.random.Generator``. What chance
-decides is drawn apart from what is then done, so that a GPU can do the same to its own images.
+Images are uint8 arrays ``(N, C, H, W)`` up to ``normalize``; what comes after takes its result, or
+that of ``data.images.Images`` on a GPU: floats, whose memory is ``(C, H, W, N)``. ``rng`` is a
+``numpy.random.Generator``. What chance decides is drawn apart from what is then done, so that a GPU
+can do the same to its own images, and a worker to its share of a batch.
 """
+
+import functools
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
+
+from tinynet.backend import array_module, to_device
+from tinynet.data.dataset import DataError
 
 
 def draw_shifts(N, padding, rng):
@@ -16,6 +23,17 @@ def draw_shifts(N, padding, rng):
 def draw_flips(N, rng):
     """Return N booleans, each True with probability 1/2."""
     return rng.random(N) < 0.5
+
+
+def draw_centres(N, H, W, rng):
+    """Return ``rows`` and ``columns``: N pixels, uniform over an image of that size."""
+    return rng.integers(0, H, N), rng.integers(0, W, N)
+
+
+def draw_mixup(N, alpha, rng):
+    """Return ``partners``, the N images in another order, and ``portion`` in 0 .. 1, drawn from the
+    distribution Beta(alpha, alpha): what each image keeps of itself, one number for the batch."""
+    return rng.permutation(N), rng.beta(alpha, alpha)
 
 
 def shift(images, down, right):
@@ -67,3 +85,74 @@ def normalize(images, mean, std, dtype=np.float32):
     out = np.multiply(bytes_, scale[:, None, None, None], dtype=dtype)
     out += offset[:, None, None, None]
     return out.transpose(3, 0, 1, 2)
+
+
+def cutout(x, rows, columns, side):
+    """Set a square of ``side`` pixels around each centre to 0, the mean after ``normalize``.
+
+    Args:
+        x: floats ``(N, C, H, W)``. rows, columns: the centres, as ``draw_centres`` gives them; what
+            of a square lies outside of its image is lost.
+
+    Returns a new array. DeVries and Taylor, "Improved regularization of convolutional neural
+    networks with cutout", arXiv 1708.04552, section 3.2.
+    """
+    xp, (_, _, H, W) = array_module(x), x.shape
+    tops, lefts = (xp.asarray(centres) - side // 2 for centres in (rows, columns))
+    h, w = xp.arange(H)[:, None, None], xp.arange(W)[:, None]
+    hole = (tops <= h) & (h < tops + side) & (lefts <= w) & (w < lefts + side)  # (H, W, N)
+    return np.where(hole, 0, x.transpose(1, 2, 3, 0)).transpose(3, 0, 1, 2)
+
+
+def mixup(x, labels, first, second, portion, classes):
+    """Mix pairs of images, and their labels alike.
+
+    Args:
+        x: floats ``(N, C, H, W)``. labels: integers ``(N,)``. classes: how many there are.
+        first, second: ``(M,)`` each, the images of each pair. portion: of the first one.
+
+    Returns new arrays: images ``(M, C, H, W)``, and float32 probabilities ``(M, classes)``. Zhang
+    et al., "mixup: beyond empirical risk minimization", arXiv 1710.09412, equation 1.
+    """
+    ours, theirs = (
+        np.take(x.transpose(1, 2, 3, 0), array_module(x).asarray(picked), axis=3)
+        for picked in (first, second)
+    )
+    mixed = portion * ours + (1 - portion) * theirs
+    every = np.arange(classes)
+    one_hot = [(labels[picked][:, None] == every).astype(np.float32) for picked in (first, second)]
+    return mixed.transpose(3, 0, 1, 2), portion * one_hot[0] + (1 - portion) * one_hot[1]
+
+
+def resize(x, size):
+    """Return the images ``(N, C, H, W)``, floats, as ``(N, C, size, size)``.
+
+    Bilinear; where an image shrinks, each new pixel takes in all old ones that it covers
+    (antialiasing), as torch's ``interpolate(mode="bilinear", align_corners=False, antialias=True)``
+    does. Along an axis that is a product with one small matrix.
+
+    Raises:
+        DataError: if the size is no whole number from 1 on, or the images are not floats.
+    """
+    if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 1:
+        raise DataError(f"resize: size must be a whole number from 1 on: {size!r}")
+    if x.dtype.kind != "f":
+        raise DataError(f"resize: images must be floats, as normalize makes them, not {x.dtype}")
+    N, C, H, W = x.shape
+    if H == W == size:
+        return x
+    to_rows, to_columns = (_resizing(array_module(x), n, size, x.dtype) for n in (H, W))
+    x = to_rows @ x.transpose(1, 2, 3, 0).reshape(C, H, W * N)
+    x = to_columns @ x.reshape(C * size, W, N)
+    return x.reshape(C, size, size, N).transpose(3, 0, 1, 2)
+
+
+@functools.lru_cache(maxsize=32)
+def _resizing(xp, n, size, dtype):
+    """The matrix (size, n) that resizes n pixels: each new pixel weighs the old ones by a triangle
+    around its centre, as wide on either side as an old or a new pixel, whichever is larger."""
+    step = n / size
+    centres = step * (np.arange(size)[:, None] + 0.5)
+    weights = (1 - abs(np.arange(n) + 0.5 - centres) / max(step, 1)).clip(0)
+    weights /= weights.sum(1, keepdims=True)
+    return to_device(weights.astype(dtype), "cpu" if xp is np else "cuda")

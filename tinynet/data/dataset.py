@@ -1,6 +1,6 @@
 """Labelled images in memory, and the error that every data source raises."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,6 +12,20 @@ class DataError(ValueError):
     """Data that cannot be had or used. The message is one sentence, fit for a command line."""
 
 
+def names_in(content, number, where):
+    """Return the names of classes that the text ``content`` (bytes) has, one on each line.
+
+    Raises:
+        DataError: if they are not ``number`` names that can be printed.
+    """
+    names = tuple(bytes(content).decode("utf-8", "replace").rstrip().splitlines())
+    if len(names) != number:
+        raise DataError(f"{where} has {len(names)} names instead of {number}: mend or delete it")
+    if not all(name.strip() and name.isprintable() for name in names):
+        raise DataError(f"{where} has names that cannot be printed: mend or delete it")
+    return names
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class ImageSet:
     """Labelled images, as bytes.
@@ -20,6 +34,9 @@ class ImageSet:
         images: uint8 array ``(N, 3, H, W)``: red, green and blue plane, rows from the top.
         labels: int64 array ``(N,)``, each in ``0 .. len(class_names) - 1``.
         class_names: one name per class.
+        superclasses: one name per superclass, where the data set has such: groups of classes.
+        superclass_of: int64 array ``(classes,)``, the superclass of each class, so that
+            ``superclass_of[labels]`` are the coarse labels. None where superclasses is None.
 
     Raises:
         DataError: if an array has another type or shape, or a label is out of range.
@@ -28,6 +45,8 @@ class ImageSet:
     images: np.ndarray
     labels: np.ndarray
     class_names: tuple[str, ...]
+    superclasses: tuple[str, ...] | None = None
+    superclass_of: np.ndarray | None = None
 
     def __post_init__(self):
         images, labels, classes = self.images, self.labels, len(self.class_names)
@@ -44,6 +63,15 @@ class ImageSet:
             raise DataError(
                 f"ImageSet: labels must lie in 0..{classes - 1} as there are {classes} class "
                 f"names, but they span {labels.min()}..{labels.max()}"
+            )
+        if self.superclasses is None and self.superclass_of is None:
+            return
+        groups, group_of = len(self.superclasses or ()), self.superclass_of
+        fits = _is(group_of, np.int64, 1) and len(group_of) == classes
+        if not fits or not ((group_of >= 0) & (group_of < groups)).all():
+            raise DataError(
+                f"ImageSet: superclass_of must be an int64 array ({classes},) of indices into the "
+                f"{groups} superclasses, not {_kind(group_of)}"
             )
 
     def __len__(self):
@@ -100,7 +128,7 @@ class ImageSet:
         return self._where(~held_out), self._where(held_out)
 
     def _where(self, mask):
-        return ImageSet(self.images[mask], self.labels[mask], self.class_names)
+        return replace(self, images=self.images[mask], labels=self.labels[mask])
 
 
 def _is(array, dtype, ndim):

@@ -1,6 +1,6 @@
 """Layers by torch's names: `import tinynet.nn as nn` in place of `import torch.nn as nn`."""
 
-from tinynet.nn import functional, init
+from tinynet.nn import functional, init, utils
 from tinynet.nn.activation import Dropout, LogSoftmax, ReLU, ReLU6, Softmax
 from tinynet.nn.batchnorm import BatchNorm2d, SyncBatchNorm
 from tinynet.nn.containers import ModuleList, Sequential
@@ -35,4 +35,5 @@ __all__ = [
     "fold_batchnorm",
     "functional",
     "init",
+    "utils",
 ]

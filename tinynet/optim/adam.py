@@ -7,6 +7,7 @@ from tinynet.autograd import Tensor
 from tinynet.autograd.tape import implementation
 from tinynet.backend import array_module
 from tinynet.optim.optimizer import Optimizer
+from tinynet.optim.state import brief
 
 BETAS = "betas[0]", "betas[1]"
 
@@ -75,7 +76,7 @@ class Adam(Optimizer):
             check.number(name, key, group[key], low=0)
         betas = group["betas"]
         if not isinstance(betas, tuple | list) or len(betas) != 2:
-            raise TypeError(f"{name}: betas must be a pair of numbers, got {betas!r}")
+            raise TypeError(f"{name}: betas must be a pair of numbers, got {brief(betas)}")
         for key, beta in zip(BETAS, betas, strict=True):
             check.number(name, key, beta, low=0, high=1, below=True)
 

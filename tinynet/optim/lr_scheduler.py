@@ -4,11 +4,32 @@
 """
 
 import math
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections import Counter
 
 from tinynet import check
-from tinynet.optim.schedule import LRScheduler, check_optimizer, listed, per_group
+from tinynet.optim.onecycle import OneCycleLR
+from tinynet.optim.schedule import (
+    MOST,
+    LRScheduler,
+    check_optimizer,
+    count,
+    listed,
+    per_group,
+    same_kind,
+)
+from tinynet.optim.state import brief
+
+__all__ = [
+    "CosineAnnealingLR",
+    "LRScheduler",
+    "LambdaLR",
+    "LinearLR",
+    "MultiStepLR",
+    "OneCycleLR",
+    "SequentialLR",
+    "StepLR",
+]
 
 
 class LambdaLR(LRScheduler):
@@ -38,6 +59,19 @@ class LambdaLR(LRScheduler):
         attributes = [dict(getattr(f, "__dict__", {})) or None for f in self.lr_lambdas]
         return {**super().state_dict(), "lr_lambdas": attributes}
 
+    def _checked(self, name, settings):
+        own = self.state_dict()["lr_lambdas"]
+        for i, saved in enumerate(settings["lr_lambdas"]):
+            takes = dict if hasattr(self.lr_lambdas[i], "__dict__") else ()
+            fits = isinstance(saved, takes) and all(isinstance(key, str) for key in saved)
+            if saved is not None and not fits:
+                raise TypeError(
+                    f"{name}: 'lr_lambdas[{i}]' must be None or a dict, the attributes of such a "
+                    f"function, got {brief(saved)}"
+                )
+            same_kind(name, f"lr_lambdas[{i}]", own[i] or {}, saved or {})
+        return {}
+
     def load_state_dict(self, state_dict):
         state = self._matching_state(state_dict)
         for function, attributes in zip(self.lr_lambdas, state.pop("lr_lambdas"), strict=True):
@@ -50,9 +84,14 @@ class StepLR(LRScheduler):
     """lr is multiplied by gamma every `step_size` epochs."""
 
     def __init__(self, optimizer, step_size, gamma=0.1, last_epoch=-1):
-        self.step_size = check.integer("StepLR", "step_size", step_size, least=1)
-        self.gamma = check.number("StepLR", "gamma", gamma)
+        vars(self).update(self._checked("StepLR", {"step_size": step_size, "gamma": gamma}))
         super().__init__(optimizer, last_epoch)
+
+    def _checked(self, name, settings):
+        return {
+            "step_size": count(name, "step_size", settings["step_size"], least=1),
+            "gamma": check.number(name, "gamma", settings["gamma"]),
+        }
 
     def get_lr(self):
         if self.last_epoch == 0 or self.last_epoch % self.step_size:
@@ -68,14 +107,21 @@ class MultiStepLR(LRScheduler):
     """lr is multiplied by gamma at each epoch in `milestones`; one named twice counts twice."""
 
     def __init__(self, optimizer, milestones, gamma=0.1, last_epoch=-1):
-        self.gamma = check.number("MultiStepLR", "gamma", gamma)
         milestones = listed("MultiStepLR", "milestones", milestones)
         for milestone in milestones:
-            check.number("MultiStepLR", "every milestone", milestone, low=0)
-            if milestone != int(milestone):
-                raise ValueError(f"MultiStepLR: milestones must be whole epochs, got {milestone}")
-        self.milestones = Counter(map(int, milestones))
+            check.number("MultiStepLR", "every milestone", milestone, low=0, high=MOST)
+        milestones = Counter(milestones)
+        vars(self).update(self._checked("MultiStepLR", {"milestones": milestones, "gamma": gamma}))
         super().__init__(optimizer, last_epoch)
+
+    def _checked(self, name, settings):
+        milestones = Counter()
+        for milestone, times in settings["milestones"].items():
+            check.number(name, "every milestone", milestone, low=0, high=MOST)
+            if milestone != int(milestone):
+                raise ValueError(f"{name}: milestones must be whole epochs, got {milestone}")
+            milestones[int(milestone)] += count(name, "a milestone's number of times", times, 1)
+        return {"milestones": milestones, "gamma": check.number(name, "gamma", settings["gamma"])}
 
     def get_lr(self):
         if self.last_epoch not in self.milestones:
@@ -96,11 +142,17 @@ class LinearLR(LRScheduler):
     def __init__(
         self, optimizer, start_factor=1.0 / 3, end_factor=1.0, total_iters=5, last_epoch=-1
     ):
-        check.number("LinearLR", "start_factor", start_factor, low=0, high=1, above=True)
-        check.number("LinearLR", "end_factor", end_factor, low=0, high=1)
-        self.start_factor, self.end_factor = start_factor, end_factor
-        self.total_iters = check.integer("LinearLR", "total_iters", total_iters, least=0)
+        settings = {"start_factor": start_factor, "end_factor": end_factor}
+        vars(self).update(self._checked("LinearLR", {**settings, "total_iters": total_iters}))
         super().__init__(optimizer, last_epoch)
+
+    def _checked(self, name, settings):
+        start, end = settings["start_factor"], settings["end_factor"]
+        return {
+            "start_factor": check.number(name, "start_factor", start, low=0, high=1, above=True),
+            "end_factor": check.number(name, "end_factor", end, low=0, high=1),
+            "total_iters": count(name, "total_iters", settings["total_iters"]),
+        }
 
     def get_lr(self):
         if self.last_epoch == 0:
@@ -109,7 +161,8 @@ class LinearLR(LRScheduler):
             return self._group_lrs()
         rise = self.end_factor - self.start_factor
         now = self.total_iters * self.start_factor + (self.last_epoch - 1) * rise
-        return [lr * (1.0 + rise / now) for lr in self._group_lrs()]
+        factor = max(0.0, 1.0 + rise / now)  # on the way to 0 rounding may go below
+        return [lr * factor for lr in self._group_lrs()]
 
     def _get_closed_form_lr(self):
         done = min(self.total_iters, self.last_epoch) / max(self.total_iters, 1)
@@ -125,9 +178,14 @@ class CosineAnnealingLR(LRScheduler):
     """
 
     def __init__(self, optimizer, T_max, eta_min=0.0, last_epoch=-1):
-        self.T_max = check.number("CosineAnnealingLR", "T_max", T_max, low=0, above=True)
-        self.eta_min = check.number("CosineAnnealingLR", "eta_min", eta_min)
+        vars(self).update(self._checked("CosineAnnealingLR", {"T_max": T_max, "eta_min": eta_min}))
         super().__init__(optimizer, last_epoch)
+
+    def _checked(self, name, settings):
+        return {
+            "T_max": check.number(name, "T_max", settings["T_max"], low=0, high=MOST, above=True),
+            "eta_min": check.number(name, "eta_min", settings["eta_min"]),
+        }
 
     def get_lr(self):
         rates = self._group_lrs()
@@ -145,124 +203,6 @@ class CosineAnnealingLR(LRScheduler):
     def _get_closed_form_lr(self):
         height = (1 + math.cos(math.pi * self.last_epoch / self.T_max)) / 2
         return [self.eta_min + (base_lr - self.eta_min) * height for base_lr in self.base_lrs]
-
-
-class OneCycleLR(LRScheduler):
-    """The one-cycle policy; call `step()` after every batch.
-
-    The rate rises from max_lr / div_factor to max_lr in the first `pct_start` of the steps, then
-    falls to max_lr / div_factor / final_div_factor. Meanwhile the momentum (Adam's beta1) falls
-    from max_momentum to base_momentum and rises back. With `three_phase` the fall mirrors the
-    rise, and a third phase goes from there down to the end.
-
-    Smith and Topin, "Super-Convergence" (arXiv 1708.07120), sections 4 and 5; as in torch, with
-    cosine pieces and two phases by default.
-
-    Args:
-        max_lr, base_momentum, max_momentum: a number, or a list with one for each group.
-        total_steps: the length; or `epochs` and `steps_per_epoch`, whose product it is.
-        anneal_strategy: "cos" or "linear".
-        cycle_momentum: False leaves the momentum alone.
-    Unlike torch, a warm-up of zero length (pct_start * total_steps = 1) starts at max_lr;
-    torch divides by zero.
-    """
-
-    def __init__(
-        self,
-        optimizer,
-        max_lr,
-        total_steps=None,
-        epochs=None,
-        steps_per_epoch=None,
-        pct_start=0.3,
-        anneal_strategy="cos",
-        cycle_momentum=True,
-        base_momentum=0.85,
-        max_momentum=0.95,
-        div_factor=25.0,
-        final_div_factor=1e4,
-        three_phase=False,
-        last_epoch=-1,
-    ):
-        name = "OneCycleLR"
-        check_optimizer(name, optimizer)
-        counts = {"total_steps": total_steps}
-        if total_steps is None:
-            counts = {"epochs": epochs, "steps_per_epoch": steps_per_epoch}
-            if None in counts.values():
-                raise ValueError(f"{name}: give total_steps, or both epochs and steps_per_epoch")
-        self.total_steps = math.prod(check.integer(name, *c, least=1) for c in counts.items())
-        check.number(name, "pct_start", pct_start, low=0, high=1)
-        check.choice(name, "anneal_strategy", anneal_strategy, ("cos", "linear"))
-        for key, value in {"div_factor": div_factor, "final_div_factor": final_div_factor}.items():
-            check.number(name, key, value, low=0, above=True)
-        if cycle_momentum and not optimizer.defaults.keys() & {"momentum", "betas"}:
-            raise ValueError(
-                f"{name}: cycle_momentum=True needs an optimizer with momentum or betas, got "
-                f"{type(optimizer).__name__}; set cycle_momentum=False"
-            )
-        ranges = {"max_lr": max_lr}
-        if cycle_momentum:
-            ranges |= {"max_momentum": max_momentum, "base_momentum": base_momentum}
-        for key, value in ranges.items():
-            ranges[key] = per_group(name, key, value, optimizer)
-            for each in ranges[key]:
-                check.number(name, key, each, low=0)
-        self._anneal_func_type = anneal_strategy
-        self._schedule_phases = _phases(self.total_steps, pct_start, three_phase)
-        self.cycle_momentum = cycle_momentum
-        if last_epoch == -1:
-            for i, group in enumerate(optimizer.param_groups):
-                group.update({key: values[i] for key, values in ranges.items()})
-                group["initial_lr"] = group["max_lr"] / div_factor
-                group["min_lr"] = group["initial_lr"] / final_div_factor
-        super().__init__(optimizer, last_epoch)
-
-    def get_lr(self):
-        if self.last_epoch > self.total_steps:
-            raise ValueError(
-                f"OneCycleLR: step {self.last_epoch} of a schedule of {self.total_steps} steps; "
-                f"make total_steps the number of batches in the whole training"
-            )
-        ends = [phase["end_step"] for phase in self._schedule_phases]
-        i = bisect_left(ends[:-1], self.last_epoch)
-        phase, start = self._schedule_phases[i], ends[i - 1] if i else 0.0
-        done = (self.last_epoch - start) / (ends[i] - start) if ends[i] != start else 1.0
-        needed = ["initial_lr", "max_lr", "min_lr"]
-        needed += ["max_momentum", "base_momentum"] if self.cycle_momentum else []
-        rates = []
-        for group in self._groups(*needed):
-            rates.append(self._anneal(group[phase["start_lr"]], group[phase["end_lr"]], done))
-            if self.cycle_momentum:
-                ends_of_phase = group[phase["start_momentum"]], group[phase["end_momentum"]]
-                momentum = self._anneal(*ends_of_phase, done)
-                if "betas" in group:
-                    group["betas"] = (momentum, *group["betas"][1:])
-                else:
-                    group["momentum"] = momentum
-        return rates
-
-    def _anneal(self, start, end, done):
-        """The value between `start` and `end` when the share `done` of the phase is over."""
-        if self._anneal_func_type == "linear":
-            return (end - start) * done + start
-        return end + (start - end) / 2.0 * (math.cos(math.pi * done) + 1)
-
-
-def _phases(total_steps, pct_start, three_phase):
-    """The pieces of OneCycleLR: each one's last step, and the names, among a group's keys, of
-    what it starts and ends at. (torch's state dict holds the same list.)
-    """
-    keys = "end_step", "start_lr", "end_lr", "start_momentum", "end_momentum"
-    last, top = total_steps - 1, float(pct_start * total_steps) - 1
-    phases = [(top, "initial_lr", "max_lr", "max_momentum", "base_momentum")]
-    if three_phase:
-        fall_end = float(2 * pct_start * total_steps) - 2
-        phases.append((fall_end, "max_lr", "initial_lr", "base_momentum", "max_momentum"))
-        phases.append((last, "initial_lr", "min_lr", "max_momentum", "max_momentum"))
-    else:
-        phases.append((last, "max_lr", "min_lr", "base_momentum", "max_momentum"))
-    return [dict(zip(keys, phase, strict=True)) for phase in phases]
 
 
 class SequentialLR(LRScheduler):
@@ -289,20 +229,10 @@ class SequentialLR(LRScheduler):
                 )
             if scheduler.optimizer is not optimizer:
                 raise ValueError(f"{name}: the scheduler at index {i} belongs to another optimizer")
-        milestones = [
-            check.integer(name, "every milestone", milestone, least=0)
-            for milestone in listed(name, "milestones", milestones)
-        ]
-        if len(milestones) != len(schedulers) - 1:
-            raise ValueError(
-                f"{name}: {len(schedulers)} schedulers need {len(schedulers) - 1} "
-                f"milestones, got {len(milestones)}"
-            )
-        if milestones != sorted(milestones):
-            raise ValueError(f"{name}: milestones must rise, got {milestones}")
         self.optimizer = optimizer
         self._schedulers = schedulers
-        self._milestones = milestones
+        vars(self).update(self._checked(name, {"_milestones": milestones}))
+        milestones = self._milestones
         self.last_epoch = last_epoch + 1
         # Making the schedules has set rates and counted a step each: take both back, then let
         # only the one that is due at step 0 begin.
@@ -329,11 +259,28 @@ class SequentialLR(LRScheduler):
         states = [scheduler.state_dict() for scheduler in self._schedulers]
         return {**super().state_dict(), "_schedulers": states}
 
+    def _checked(self, name, settings):
+        milestones = [
+            count(name, "every milestone", milestone)
+            for milestone in listed(name, "milestones", settings["_milestones"])
+        ]
+        schedulers = len(self._schedulers)
+        if len(milestones) != schedulers - 1:
+            raise ValueError(
+                f"{name}: {schedulers} schedulers need {schedulers - 1} milestones, got "
+                f"{len(milestones)}"
+            )
+        if milestones != sorted(milestones):
+            raise ValueError(f"{name}: milestones must rise, got {milestones}")
+        for scheduler, saved in zip(
+            self._schedulers, settings.get("_schedulers", []), strict=False
+        ):
+            scheduler._matching_state(saved)  # raises before anything has changed
+        return {"_milestones": milestones}
+
     def load_state_dict(self, state_dict):
         state = self._matching_state(state_dict)
         states = state.pop("_schedulers")
-        for scheduler, saved in zip(self._schedulers, states, strict=True):
-            scheduler._matching_state(saved)  # raises before anything has changed
         for scheduler, saved in zip(self._schedulers, states, strict=True):
             scheduler.load_state_dict(saved)
         self.__dict__.update(state)

@@ -8,11 +8,10 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator
 
-import numpy as np
-
 from tinynet import check
 from tinynet.autograd import Tensor
-from tinynet.backend import array_module, device_of, is_array, to_device
+from tinynet.backend import array_module, device_of
+from tinynet.optim.state import check_extras, copy_buffer, describe, state_and_groups
 
 
 class Optimizer:
@@ -68,7 +67,7 @@ class Optimizer:
         if not (closure is None or callable(closure)):
             raise TypeError(
                 f"{type(self).__name__}.step: closure must be a function that computes the loss, "
-                f"or None, got {_describe(closure)}"
+                f"or None, got {describe(closure)}"
             )
         loss = None if closure is None else closure()
         for group in self.param_groups:
@@ -92,7 +91,7 @@ class Optimizer:
         if not isinstance(param_group, dict) or "params" not in param_group:
             raise TypeError(
                 f"{name}: a parameter group must be a dict with the key 'params', got "
-                f"{_describe(param_group)}"
+                f"{describe(param_group)}"
             )
         params, names = _split_names(name, param_group["params"])
         group = {**self.defaults, **param_group, "params": params}
@@ -102,7 +101,7 @@ class Optimizer:
         for i, p in enumerate(params):
             if not isinstance(p, Tensor):
                 raise TypeError(
-                    f"{name}: every parameter must be a Tensor, got {_describe(p)} at index {i}"
+                    f"{name}: every parameter must be a Tensor, got {describe(p)} at index {i}"
                 )
             if not p.is_leaf:
                 raise ValueError(
@@ -145,15 +144,8 @@ class Optimizer:
         parameter's dtype and device. Raises: TypeError, ValueError.
         """
         name = f"{type(self).__name__}.load_state_dict"
-        try:
-            saved_state, saved_groups = state_dict["state"], list(state_dict["param_groups"])
-            saved_sizes = [len(saved["params"]) for saved in saved_groups]
-            saved_state = {number: dict(buffers) for number, buffers in saved_state.items()}
-        except (AttributeError, TypeError, ValueError, KeyError) as error:
-            raise TypeError(
-                f"{name}: expected a dict with 'state' and 'param_groups' as state_dict() "
-                f"returns it, got {_describe(state_dict)}"
-            ) from error
+        saved_state, saved_groups = state_and_groups(name, state_dict)
+        saved_sizes = [len(saved["params"]) for saved in saved_groups]
         sizes = [len(group["params"]) for group in self.param_groups]
         if saved_sizes != sizes:
             raise ValueError(
@@ -170,23 +162,27 @@ class Optimizer:
             names = {key: group[key] for key in ("param_names",) if key in group}
             groups.append({**names, **saved, "params": group["params"]})
             self._check_group(groups[-1])
+            check_extras(name, groups[-1], self.defaults)
             for number, p in zip(saved["params"], group["params"], strict=True):
+                if check.integer(name, "the number of a parameter", number) in owners:
+                    raise ValueError(f"{name}: two parameters have the number {number}")
                 owners[number] = (p, groups[-1])
         state = defaultdict(dict)
         for number, buffers in saved_state.items():
-            if number not in owners:
+            if isinstance(number, bool) or number not in owners:
                 raise ValueError(f"{name}: state of parameter {number!r}, which no group holds")
             p, group = owners[number]
             needed, optional = self._buffer_names(group)
+            # torch before 2.0 saved "no momentum yet" as None
+            buffers = {key: value for key, value in buffers.items() if value is not None}
             if buffers and not needed <= set(buffers) <= needed | optional:
                 raise ValueError(
                     f"{name}: parameter {number} has the buffers {list(buffers)}, expected "
                     f"{sorted(needed | optional)}; was it saved by another optimizer?"
                 )
             state[p] = {
-                key: _copy_buffer(f"{name}: {key!r} of parameter {number}", key, value, p)
+                key: copy_buffer(f"{name}: {key!r} of parameter {number}", key, value, p)
                 for key, value in buffers.items()
-                if value is not None  # torch before 2.0 saved "no momentum yet" as None
             }
         self.param_groups, self.state = groups, state
 
@@ -233,12 +229,6 @@ class Optimizer:
         return "\n".join([*lines, ")"])
 
 
-def _describe(value):
-    """What came, for an error message: its type, and its keys if it is a dict."""
-    keys = f" with the keys {list(value)[:8]}" if isinstance(value, dict) else ""
-    return f"{'a ' if keys else ''}{type(value).__name__}{keys}"
-
-
 def _listed(owner, what, params):
     if isinstance(params, set | frozenset):
         raise TypeError(f"{owner}: {what} must be ordered, got a set; pass a list")
@@ -246,7 +236,7 @@ def _listed(owner, what, params):
         return list(params)
     except TypeError as error:
         raise TypeError(
-            f"{owner}: {what} must be an iterable of tensors, got {_describe(params)}"
+            f"{owner}: {what} must be an iterable of tensors, got {describe(params)}"
         ) from error
 
 
@@ -266,23 +256,3 @@ def _split_names(owner, params):
     if not all(named):
         raise ValueError(f"{owner}: give names to all parameters of a group or to none")
     return [p for _, p in listed], [name for name, _ in listed]
-
-
-def _copy_buffer(what, key, value, p):
-    """`value` as a new Tensor like `p`: its dtype, its device. `what` is for the error."""
-    array = value.array if isinstance(value, Tensor) else value
-    try:
-        array = array if is_array(array) else np.asarray(array)
-    except ValueError:  # of ragged lists
-        raise ValueError(f"{what} is no array, got {_describe(value)}") from None
-    if key == "step":  # one number for each parameter, always in the main memory
-        shape, dtype, device = (), np.float32, "cpu"
-    else:
-        shape, dtype, device = p.array.shape, p.array.dtype, device_of(p.array)
-    if array.shape != shape:
-        raise ValueError(f"{what} has the shape {array.shape}, expected {shape}")
-    if array.dtype.kind not in "fiu":
-        raise ValueError(f"{what} holds {array.dtype}, expected real numbers")
-    if key == "step":
-        check.number(what, "it", array.item(), low=0)
-    return Tensor(to_device(array, device).astype(dtype, copy=True))

@@ -1,15 +1,19 @@
 """LRScheduler: what all learning-rate schedules share."""
 
+import math
 import warnings
+from numbers import Real
 
 from tinynet import check
 from tinynet.optim.optimizer import Optimizer
+from tinynet.optim.state import brief
 
 LISTS = "base_lrs", "_last_lr", "lr_lambdas", "_schedulers"  # of a state dict: of fixed lengths
+MOST = 2**63  # steps: whole numbers beyond every float cannot be computed with
 
 
 class LRScheduler:
-    """Base class of the schedules; a subclass writes `get_lr()`.
+    """Base class of the schedules; a subclass writes `get_lr()`, and `_checked` if it has settings.
 
     Call `step()` once after each `optimizer.step()` (or after each epoch: a schedule counts its
     own calls and calls them epochs). Most schedules CHAIN, as torch's do: they compute the next
@@ -74,6 +78,11 @@ class LRScheduler:
         """
         self.__dict__.update(self._matching_state(state_dict))
 
+    def _checked(self, name, settings):
+        """The settings (of a constructor, or in a state dict) in their plain form. Raises TypeError
+        or ValueError, in a sentence that begins with `name`."""
+        return {}
+
     def _matching_state(self, state_dict):
         """The entries of `state_dict` that this schedule keeps, checked."""
         name = f"{type(self).__name__}.load_state_dict"
@@ -83,12 +92,24 @@ class LRScheduler:
         missing = sorted(own.keys() - state_dict.keys())
         if missing:
             raise ValueError(f"{name}: {missing} missing; was it saved by another schedule?")
+        state = {key: state_dict[key] for key in own}
         for key in filter(own.__contains__, LISTS):
-            saved = listed(name, key, state_dict[key])
-            if len(saved) != len(own[key]):
-                raise ValueError(f"{name}: {key!r} must have {len(own[key])} entries, got {saved}")
-        check.integer(name, "last_epoch", state_dict["last_epoch"])
-        return {key: state_dict[key] for key in own}
+            if not isinstance(state[key], list | tuple) or len(state[key]) != len(own[key]):
+                raise ValueError(
+                    f"{name}: {key!r} must have {len(own[key])} entries, got {brief(state[key])}"
+                )
+            state[key] = list(state[key])
+        for key in own.keys() - {"lr_lambdas"}:
+            same_kind(name, key, own[key], state[key])
+        for key in state.keys() & {"base_lrs", "_last_lr"}:
+            for lr in state[key]:
+                check.number(name, f"every entry of {key!r}", lr, low=0)
+        for key, least in {"last_epoch": -1, "_step_count": 0}.items():
+            if key in state:
+                state[key] = count(name, key, state[key], least)
+        if state.get("_is_initial"):  # it is True only while the schedule is made
+            raise ValueError(f"{name}: '_is_initial' must be False, got {state['_is_initial']}")
+        return {**state, **self._checked(name, state)}
 
     def _initial_step(self):
         """Set the rates of the first epoch."""
@@ -135,6 +156,31 @@ class LRScheduler:
 def check_optimizer(owner, optimizer):
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"{owner}: expected an Optimizer, got {type(optimizer).__name__}")
+
+
+def count(owner, name, value, least=0):
+    """A whole number of steps or epochs, as an int."""
+    return check.number(owner, name, check.integer(owner, name, value, least), high=MOST)
+
+
+def same_kind(owner, place, own, saved):
+    """Raise TypeError unless a saved value is of the kind of the `own` one, which it is to replace:
+    True or False, a number (finite if that is), a text, a list or a dict, and so inside."""
+    kinds = (bool, Real, str, list | tuple, dict)
+    kind = next((kind for kind in kinds if isinstance(own, kind)), object)
+    fits = isinstance(saved, kind) and (kind is bool or not isinstance(saved, bool))
+    if fits and kind is Real and math.isfinite(own):
+        check.number(owner, repr(place), saved)
+    if not fits:
+        raise TypeError(
+            f"{owner}: {place!r} must be a {type(own).__name__}, got {type(saved).__name__}"
+        )
+    if kind is dict:
+        for key in own.keys() & saved.keys():
+            same_kind(owner, f"{place}[{key!r}]", own[key], saved[key])
+    if kind == list | tuple:
+        for i, pair in enumerate(zip(own, saved, strict=False)):
+            same_kind(owner, f"{place}[{i}]", *pair)
 
 
 def listed(owner, name, values):

@@ -27,7 +27,14 @@ from tinynet.parallel.gradients import (
     share_of,
     weight_of,
 )
-from tinynet.parallel.group import Group, WorkerError, current, use
+from tinynet.parallel.group import (
+    Group,
+    WorkerError,
+    current,
+    deafen,
+    ended_as_by_ctrl_c,
+    use,
+)
 from tinynet.parallel.run import is_first, run, started
 
 __all__ = [
@@ -40,16 +47,19 @@ __all__ = [
     "barrier",
     "broadcast",
     "current",
+    "deafen",
+    "ended_as_by_ctrl_c",
     "is_first",
     "run",
     "share_of",
     "started",
+    "stoppable",
     "use",
     "weight_of",
 ]
 
 
 def __getattr__(name):
-    if name in ("rank", "size", "all_reduce", "broadcast", "barrier"):
+    if name in ("rank", "size", "all_reduce", "broadcast", "barrier", "stoppable"):
         return getattr(current(), name)
     raise AttributeError(f"module 'tinynet.parallel' has no attribute {name!r}")

@@ -87,18 +87,22 @@ def average_buffers(model):
 
 def _on_their_way(gradients, parameters=()):
     """Begin to sum up gradients; returns a function that waits for the sums. With the last of them
-    goes word of which parameters have one: two gradients of one size might be of two parameters.
+    goes word of which parameters have one, as two gradients of one size might be of two parameters,
+    and of whether the job is to stop.
     """
-    arrays, size = [gradient.array for gradient in gradients], current().size
+    arrays, size, stop = [gradient.array for gradient in gradients], current().size, current().stop
     kind = arrays[-1].dtype if arrays else np.float32  # of the same dtype, they need no message
-    has = np.array([p.grad is not None for p in parameters], kind)
+    asked = [stop is not None and stop.wanted] if parameters else []
+    has = np.array([*(p.grad is not None for p in parameters), *asked], kind)
     finish = current().begin(*arrays, has)
 
     def finish_all():
         finish()
         for gradient in gradients:
             gradient.changed()
-        for p, workers in zip(parameters, has.tolist(), strict=True):
+        if stop is not None and parameters:
+            stop.agreed = has[-1] > 0
+        for p, workers in zip(parameters, has.tolist(), strict=False):
             if workers not in (0, size):
                 raise WorkerError(
                     f"a parameter of shape {p.shape} has a gradient in {workers:g} of {size} "

@@ -16,13 +16,14 @@ import traceback
 from multiprocessing import connection
 
 from tinynet import cores
-from tinynet.parallel.group import WorkerError, use
+from tinynet.parallel.group import ENDING, WorkerError, ended_as_by_ctrl_c, handling, use
 from tinynet.parallel.nccl import with_gpu
 from tinynet.parallel.processes import Processes, shared
 
 BEAT = 1.0  # seconds between two signs of life
 SILENT = 15  # of them without any: a process that was stopped, or hangs outside Python
 SOON, GRACE = 1.0, 5.0  # seconds for a worker to leave when it is asked to, and asked again
+TERMINAL = [n for n in ENDING if n != signal.SIGTERM]  # what it sends to all its processes
 UNGUARDED = 97  # exit status of a worker that would start workers while it is being started
 UNSENDABLE = (
     "the function or an argument cannot be sent to another process ({}); give a function that "
@@ -44,7 +45,7 @@ def start(function, arguments, workers, patience, device="cpu"):
         os._exit(UNGUARDED)  # the parent of this process says why
     task = _packed(function, arguments)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(terminated_as_by_ctrl_c())
+        stack.enter_context(ended_as_by_ctrl_c())
         try:
             with _interrupts_wait():
                 memory = stack.enter_context(shared(workers))
@@ -59,7 +60,12 @@ def start(function, arguments, workers, patience, device="cpu"):
         with _threads_per_worker(threads), _interrupts_wait():
             for worker in crew:
                 worker.start(memory, workers, patience, device)
-        return _watch(crew, memory)
+        group = Processes(memory, rank=0, size=workers)  # to look at the workers' signs of life
+        stack.callback(group.close)
+        stack.callback(group.close_door)
+        ask = _stop_or_interrupt(group)
+        with handling(dict.fromkeys(ENDING, ask)):
+            return _watch(crew, group, memory)
 
 
 def _packed(function, arguments):
@@ -142,31 +148,37 @@ class _Remote(Exception):
         return f"\n{self.args[0]}"
 
 
-def _watch(crew, memory):
+def _watch(crew, group, memory):
     """Until all are done; returns what worker 0 returned."""
     named = True
-    group = Processes(memory, rank=0, size=len(crew))  # to look at the workers' signs of life
-    try:
-        beats, silence, looked = group.beats(), [0] * len(crew), time.monotonic()
-        while waiting := [worker for worker in crew if not worker.done]:
-            messages = {worker.connection: worker for worker in waiting}
-            for found in connection.wait(messages, timeout=BEAT):
-                messages[found].receive()
-            if named and all(worker.ready for worker in crew):
-                _unlink(memory)  # from here on nothing is left behind, whoever is killed
-                named = False
-            if time.monotonic() - looked >= BEAT:
-                looked, before, beats = time.monotonic(), beats, group.beats()
-                for worker in waiting:
-                    moved = beats[worker.rank] != before[worker.rank] or not worker.ready
-                    silence[worker.rank] = 0 if moved else silence[worker.rank] + 1
-                    if silence[worker.rank] > SILENT:
-                        raise WorkerError(
-                            f"worker {worker.rank} is stuck: it has not run for {SILENT} s"
-                        )
-    finally:
-        group.close()
+    beats, silence, looked = group.beats(), [0] * len(crew), time.monotonic()
+    while waiting := [worker for worker in crew if not worker.done]:
+        messages = {worker.connection: worker for worker in waiting}
+        for found in connection.wait(messages, timeout=BEAT):
+            messages[found].receive()
+        if named and all(worker.ready for worker in crew):
+            _unlink(memory)  # from here on nothing is left behind, whoever is killed
+            named = False
+        if time.monotonic() - looked >= BEAT:
+            looked, before, beats = time.monotonic(), beats, group.beats()
+            for worker in waiting:
+                moved = beats[worker.rank] != before[worker.rank] or not worker.ready
+                silence[worker.rank] = 0 if moved else silence[worker.rank] + 1
+                if silence[worker.rank] > SILENT:
+                    raise WorkerError(
+                        f"worker {worker.rank} is stuck: it has not run for {SILENT} s"
+                    )
     return crew[0].result
+
+
+def _stop_or_interrupt(group):
+    """What a signal does: ask workers to stop that are in a `stoppable` block, once."""
+
+    def ask(*_):
+        if not group.ask_to_stop():
+            raise KeyboardInterrupt
+
+    return ask
 
 
 def _unlink(memory):
@@ -193,30 +205,19 @@ def _end(crew, memory):
             worker.connection.close()
 
 
-def _interrupt(*_):
-    raise KeyboardInterrupt
-
-
-@contextlib.contextmanager
-def terminated_as_by_ctrl_c():
-    """SIGTERM raises KeyboardInterrupt inside the block, so that workers are ended as well."""
-    with _handling({signal.SIGTERM: _interrupt}):
-        yield
-
-
 @contextlib.contextmanager
 def _interrupts_wait():
-    """Ctrl-C and SIGTERM take effect at the end of the block, so that no process is left between
-    started and known. Processes that are started inside it do not get Ctrl-C: it ends the parent,
-    which ends them."""
+    """Ctrl-C, SIGTERM and SIGHUP take effect at the end of the block, so that no process is left
+    between started and known. Processes that are started inside it do not get what a terminal
+    sends to all: it ends the parent, which ends them."""
     came = []
 
     def note(*_):
         came.append(True)
 
-    with _handling({signal.SIGINT: note, signal.SIGTERM: note}):
+    with handling(dict.fromkeys(ENDING, note)):
         try:
-            before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # is inherited
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, TERMINAL)  # is inherited
         except AttributeError:  # Windows
             before = None
         try:
@@ -226,21 +227,6 @@ def _interrupts_wait():
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
     if came:
         raise KeyboardInterrupt
-
-
-@contextlib.contextmanager
-def _handling(handlers):
-    """Have signals handled so inside the block, save those that the program ignores. Only the main
-    thread can do that, and only there are they raised."""
-    if threading.current_thread() is not threading.main_thread():
-        handlers = {}
-    ours = [n for n in handlers if signal.getsignal(n) not in (signal.SIG_IGN, None)]
-    before = {number: signal.signal(number, handlers[number]) for number in ours}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextlib.contextmanager
@@ -264,20 +250,22 @@ def _threads_per_worker(count):
 
 
 def _work(parent, rank, memory, size, patience, device):
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which ends us
+    for number in TERMINAL:
+        signal.signal(number, signal.SIG_IGN)  # it reaches the parent too, which ends us
     group = Processes(memory, rank, size, patience)
-    signal.signal(signal.SIGTERM, lambda *_: group.ask_to_leave())
+    # it may have been sent to all processes of the job, or by the parent, to end this one
+    signal.signal(signal.SIGTERM, lambda *_: group.ask_to_stop() or group.ask_to_leave())
     threading.Thread(target=_show_life, args=(group,), daemon=True).start()
     try:
         parent.send(("ready", None))
         function, arguments = _unpacked(parent.recv_bytes())
         with use(with_gpu(group, device, rank)):
             result = function(*arguments)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it ends by itself now, without haste
+        signal.signal(signal.SIGTERM, _nothing)  # it ends by itself now, without haste
         group.leave()
         parent.send(("done", result if rank == 0 else None))
     except BaseException as error:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, _nothing)
         with contextlib.suppress(OSError):  # nobody listens to a worker that was asked to leave
             text = sentence(error)
             if not isinstance(error, WorkerError):
@@ -285,6 +273,10 @@ def _work(parent, rank, memory, size, patience, device):
             parent.send(("failed", (text, traceback.format_exc())))
     finally:
         group.close()
+
+
+def _nothing(*_):
+    """A handler, as Python tells of a signal that arrives in the moment it begins to be ignored."""
 
 
 def _unpacked(task):

@@ -25,7 +25,7 @@ from collections import deque
 import numpy as np
 
 from tinynet import backend, cores
-from tinynet.parallel.group import Group, WorkerError, use
+from tinynet.parallel.group import Group, WorkerError, ended_as_by_ctrl_c, use
 from tinynet.parallel.nccl import with_gpu
 from tinynet.parallel.pieces import contiguous, just_look, parts
 
@@ -75,7 +75,7 @@ def run(function, arguments, patience, device="cpu"):
     if not any(name in os.environ for name in launch.THREAD_VARIABLES):
         cores.set_blas_threads(_threads(machine))
     try:
-        with launch.terminated_as_by_ctrl_c(), use(with_gpu(group, device, machine.rank)):
+        with ended_as_by_ctrl_c(), use(with_gpu(group, device, machine.rank)):
             result = function(*arguments)
             group.barrier(math.inf)
     except BaseException as error:

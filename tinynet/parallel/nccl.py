@@ -31,7 +31,7 @@ class NCCL(Group):
 
     def __init__(self, host, number):
         self.host, self.rank, self.size, self.patience = host, host.rank, host.size, host.patience
-        self.broadcast, self.barrier = host.broadcast, host.barrier
+        self.broadcast, self.barrier, self.stoppable = host.broadcast, host.barrier, host.stoppable
         self.nccl, self.cuda = backend.nccl(), backend.cupy().cuda
         if number >= backend.device_count():
             raise WorkerError(
@@ -42,6 +42,10 @@ class NCCL(Group):
         self.stream = self.cuda.Stream(non_blocking=True)
         name = host.broadcast(self.nccl.get_unique_id() if self.rank == 0 else None)
         self.communicator = self.nccl.NcclCommunicator(self.size, name, self.rank)
+
+    @property
+    def stop(self):
+        return self.host.stop
 
     def begin(self, *arrays):
         ours = [a for a in arrays if backend.device_of(a) == "cuda" and a.size]

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinynet.parallel.group import Group, WorkerError
+from tinynet.parallel.group import Asked, Group, Stop, WorkerError
 from tinynet.parallel.pieces import contiguous, just_look, parts
 
 SLOTS = 8  # of a ring: so many pieces can be on their way
@@ -27,6 +27,7 @@ LARGEST = 1 << 25  # less where all rings together would have more: containers o
 DIVIDED = 1 << 16  # bytes from which on more than three workers divide the adding among them
 LINE = 8  # int64s of a cache line: what two workers write must not lie in one
 POSTED, TAKEN, ADDED, BEATS = range(4)  # counters of each worker
+CLOSED, OPEN, ASKED = range(3)  # whether all may be asked to stop, and have been
 
 ALIKE = "all workers must make the same calls in the same order"
 
@@ -53,11 +54,12 @@ class Processes(Group):
         numbers = memory.buf[:head].cast("q")
         self.counters = [numbers[kind * size * LINE :] for kind in range(4)]
         self.kinds = numbers[4 * size * LINE :]
-        self.views = [*self.counters, self.kinds, numbers]
+        self.door = numbers[-1:]  # to ask all workers to stop
+        self.views = [*self.counters, self.kinds, self.door, numbers]
         slots = np.frombuffer(memory.buf, np.uint8, size * SLOTS * self.slot, offset=head)
         self.slots = slots.reshape(size, SLOTS, self.slot)
         self.waiting = deque()  # the pieces on their way, the oldest first
-        self.posted, self.asked = 0, False
+        self.posted, self.asked, self.signals = 0, False, Asked()
         self.fence = threading.Lock()
 
     def close(self):
@@ -80,6 +82,33 @@ class Processes(Group):
         data = np.frombuffer(text, np.uint8).copy() if text else np.empty(length[0], np.uint8)
         self._begin([data], root)()
         return value if self.rank == root else pickle.loads(data)
+
+    @contextlib.contextmanager
+    def stoppable(self):
+        """Signals reach the process that has started the workers, which asks them."""
+        self.stop = _Stop(self)
+        if self.rank == 0:
+            self.door[0] = OPEN
+        try:
+            yield self.stop
+        finally:
+            self.stop = None
+            if self.rank == 0:
+                self.close_door()
+
+    def ask_to_stop(self):
+        """For a signal, in any of the processes. Returns whether that made sense: all can be asked
+        now, and it is the first signal here."""
+        closed = self.door[0] == CLOSED
+        if (closed and self.signals.first is None) or self.signals.again():
+            return False
+        if not closed:  # they may have stopped before the second of two signals comes
+            self.door[0] = ASKED
+        return True
+
+    def close_door(self):
+        """Nobody can be asked any more: the job ends."""
+        self.door[0] = CLOSED
 
     def beat(self):
         """Show that this process runs."""
@@ -240,6 +269,17 @@ class Processes(Group):
             pass
 
 
+class _Stop(Stop):
+    """As `Stop`, but workers hear of it through the memory that they share."""
+
+    def __init__(self, group):
+        self.group, self.agreed = group, False
+
+    @property
+    def wanted(self):
+        return self.group.door[0] == ASKED
+
+
 def _in_words(kind):
     length, root = kind >> 16, (kind & 0xFFFF) - 1
     return f"{length} bytes" + (f" to a broadcast by worker {root}" if root >= 0 else "")
@@ -248,7 +288,7 @@ def _in_words(kind):
 def _layout(size):
     """Bytes of the counters (in whole pages), and of a slot."""
     slot = min(PIECE, LARGEST // (size * SLOTS)) // 64 * 64
-    head = 8 * size * (4 * LINE + SLOTS)
+    head = 8 * (size * (4 * LINE + SLOTS) + LINE)
     return -(-head // 4096) * 4096, slot
 
 

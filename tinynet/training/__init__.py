@@ -1,12 +1,12 @@
-"""The parts of a training loop that are not learning: checkpoints, history, curves, metrics.
+"""The parts of a training loop that are not learning: folder, checkpoint, history, curves ...
 
-`curves` is imported by its own name (`from tinynet.training import curves`): it loads matplotlib,
-which takes a moment that a program without a picture need not wait.
+`curves` loads matplotlib, which takes a moment, only when it draws.
 """
 
 from tinynet.files import atomic_write
-from tinynet.training import checkpoint, metrics
+from tinynet.training import checkpoint, curves, metrics
 from tinynet.training.checkpoint import CheckpointError
+from tinynet.training.folder import run_folder
 from tinynet.training.history import History
 from tinynet.training.metrics import Average, accuracy
 
@@ -17,5 +17,7 @@ __all__ = [
     "accuracy",
     "atomic_write",
     "checkpoint",
+    "curves",
     "metrics",
+    "run_folder",
 ]

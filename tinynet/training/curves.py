@@ -1,11 +1,13 @@
 """The learning curves as a picture: loss, accuracy and learning rate over the epochs."""
 
+import contextlib
+import functools
+import io
 import math
+import os
+import sys
 
-from matplotlib.figure import Figure  # not pyplot: it keeps every figure, and may want a screen
-from matplotlib.ticker import MaxNLocator
-
-from tinynet.files import atomic_write
+from tinynet.files import atomic_write, printable
 
 # From the Okabe-Ito palette: told apart by readers of every colour vision.
 TRAIN, VALIDATION = "#0072B2", "#D55E00"
@@ -35,14 +37,41 @@ PANELS = [
 ]
 
 
+def load():
+    """Import matplotlib, which takes a moment, now and not in the first `plot`.
+
+    Raises: RuntimeError in one sentence where it cannot be imported.
+    """
+    # matplotlib looks at MPLBACKEND when it is imported, and fails if it does not know that one: a
+    # notebook hands its own backend down to the programs that it starts.
+    fresh, backend = "matplotlib" not in sys.modules, os.environ.pop("MPLBACKEND", None)
+    try:
+        import matplotlib.figure  # not pyplot: it keeps every figure, and may want a screen
+        import matplotlib.style
+        import matplotlib.ticker
+    except Exception as error:  # whatever is wrong with an installation
+        reason = printable(f"{type(error).__name__}: {error}")
+        raise RuntimeError(
+            f"matplotlib, which draws the curves, cannot be imported ({reason}); install it anew"
+        ) from error
+    finally:
+        if backend is not None:
+            os.environ["MPLBACKEND"] = backend
+    if fresh and backend:
+        with contextlib.suppress(ValueError):
+            matplotlib.rcParams["backend"] = backend  # for a later pyplot
+    return matplotlib
+
+
 def plot(history, path):
     """Draw a `History` into the PNG file `path`; replaces the file in one moment.
 
     Columns drawn, as far as they are there: train_loss and val_loss; train_accuracy and
     val_accuracy (shares from 0 to 1, drawn in percent); lr. Each line carries its name and its
-    last value at its end.
+    last value at its end. A user's own settings of matplotlib change nothing.
 
-    Raises: ValueError if the history has none of these columns, OSError in one sentence.
+    Raises: ValueError if the history has none of these columns, OSError in one sentence,
+        RuntimeError in one sentence where matplotlib fails.
     """
     drawn = []
     for *panel, names in PANELS:
@@ -53,8 +82,25 @@ def plot(history, path):
     if not drawn:
         raise ValueError("plot: the history has no epoch with a loss, an accuracy or an lr yet")
 
+    matplotlib, picture = load(), io.BytesIO()
+    try:
+        with matplotlib.style.context("default"):
+            _draw(history, drawn, matplotlib).savefig(picture, format="png")
+    except Exception as error:  # of numbers that cannot be drawn, fonts, memory
+        reason = printable(f"{type(error).__name__}: {error}")
+        raise RuntimeError(
+            f"the curves cannot be drawn for {printable(path)} ({reason})"
+        ) from error
+    with atomic_write(path) as file:
+        file.write(picture.getbuffer())
+
+
+def _draw(history, drawn, matplotlib):
+    """The figure, of the panels that there are."""
+    locator = functools.partial(matplotlib.ticker.MaxNLocator, steps=STEPS)
     heights = [height for _, height, *_ in drawn]
-    figure = Figure(figsize=(8, 0.9 + 0.75 * sum(heights)), dpi=150, layout="constrained")
+    size = 8, 0.9 + 0.75 * sum(heights)
+    figure = matplotlib.figure.Figure(figsize=size, dpi=150, layout="constrained")
     figure.get_layout_engine().set(w_pad=0.12, h_pad=0.12)
     axes = figure.subplots(len(drawn), sharex=True, squeeze=False, height_ratios=heights)[:, 0]
     for ax, (title, height, factor, form, bottom, lines) in zip(axes, drawn, strict=True):
@@ -72,16 +118,15 @@ def plot(history, path):
             )
         ax.set_title(title, loc="left", fontsize=9 if quiet else 11, color=GREY if quiet else DARK)
         ax.set_ylim(bottom=bottom)
-        ax.yaxis.set_major_locator(MaxNLocator(2 if quiet else 5, steps=STEPS))
+        ax.yaxis.set_major_locator(locator(2 if quiet else 5))
         _make_plain(ax)
         _label_ends(ax, lines, factor, form, height)
     first, last = history.rows[0]["epoch"], history.rows[-1]["epoch"]
     margin = 0.02 * (last - first) or 0.5
     axes[-1].set_xlim(first - margin, last + margin)
-    axes[-1].xaxis.set_major_locator(MaxNLocator(10, steps=STEPS, integer=True, min_n_ticks=1))
+    axes[-1].xaxis.set_major_locator(locator(10, integer=True, min_n_ticks=1))
     axes[-1].set_xlabel("epoch", color=GREY, fontsize=9)
-    with atomic_write(path) as file:
-        figure.savefig(file, format="png")
+    return figure
 
 
 def _make_plain(ax):

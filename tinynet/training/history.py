@@ -1,9 +1,11 @@
 """History: one row of numbers for each epoch, as a CSV file and inside the checkpoint."""
 
 import csv
+import json
+import math
 from numbers import Integral, Real
 
-from tinynet.files import atomic_write
+from tinynet.files import atomic_write, ordinary, printable
 
 
 class History:
@@ -19,24 +21,35 @@ class History:
     def __len__(self):
         return len(self.rows)
 
-    def append(self, *, epoch, **values):
-        """Add the row of an epoch. Every value is a number; epochs only rise.
+    def append(self, /, *, epoch, **values):
+        """Add the row of an epoch. Every value is a number; epochs only rise, from 0 or more.
 
         Raises: ValueError, TypeError.
         """
-        row = {"epoch": epoch, **values}
+        try:
+            self._add({"epoch": epoch, **values})
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"History.append: {error}") from None
+
+    def _add(self, row):
         for name, value in row.items():
             if isinstance(value, bool) or not isinstance(value, Real):
-                raise TypeError(
-                    f"History.append: {name} must be a number, got {type(value).__name__}"
-                )
-            row[name] = int(value) if isinstance(value, Integral) else float(value)
-        if not isinstance(row["epoch"], int):
-            raise TypeError(f"History.append: epoch must be an integer, got {epoch}")
-        if self.rows and epoch <= self.rows[-1]["epoch"]:
+                raise TypeError(f"{name} must be a number, got {type(value).__name__}")
+            try:
+                row[name] = float(value)
+            except OverflowError:  # an int that nobody could draw
+                raise ValueError(f"{name} is beyond every float") from None
+            if isinstance(value, Integral):
+                row[name] = int(value)
+        epoch, last = row["epoch"], self.rows[-1]["epoch"] if self.rows else -1
+        if not isinstance(epoch, int):
+            raise TypeError(f"epoch must be an integer, got {epoch}")
+        if epoch < 0:
+            raise ValueError(f"epoch must be at least 0, got {epoch}")
+        if epoch <= last:
             raise ValueError(
-                f"History.append: epoch {epoch} comes after epoch {self.rows[-1]['epoch']}; "
-                f"when resuming, call drop_after first"
+                f"epoch {epoch} comes after epoch {last}, but epochs rise (drop_after forgets the "
+                f"later ones)"
             )
         self.rows.append(row)
 
@@ -56,12 +69,21 @@ class History:
     @classmethod
     def from_tree(cls, tree):
         """The history that `to_tree` gave. Raises ValueError for anything else."""
-        history = cls()
+        history, place = cls(), "the history"
+        rows = tree.get("rows") if isinstance(tree, dict) else None
         try:
-            for row in tree["rows"]:
-                history.append(**row)
-        except (TypeError, KeyError, ValueError) as error:
-            raise ValueError(f"History.from_tree: not a saved history ({error})") from error
+            if not isinstance(rows, list):
+                raise TypeError("expected a dict with a list of rows")
+            for i, row in enumerate(rows):
+                place = f"row {i}"
+                if not isinstance(row, dict) or not all(isinstance(name, str) for name in row):
+                    raise TypeError("expected a dict of names and numbers")
+                if "epoch" not in row:
+                    raise ValueError("it has no epoch")
+                history._add(dict(row))
+        except (TypeError, ValueError) as error:
+            sentence = printable(f"History.from_tree: not a saved history ({place}: {error})")
+            raise ValueError(sentence) from error
         return history
 
     def write_csv(self, path):
@@ -75,32 +97,70 @@ class History:
             writer.writeheader()
             writer.writerows(self.rows)
 
+    def write_jsonl(self, path):
+        """Write one JSON object for each epoch, on a line of its own; null stands for NaN and the
+        infinities, which JSON does not have. Replaces the file in one moment.
+
+        Raises: OSError in one sentence.
+        """
+        with atomic_write(path, "w") as file:
+            for row in self.rows:
+                finite = {name: v if math.isfinite(v) else None for name, v in row.items()}
+                file.write(json.dumps(finite, allow_nan=False) + "\n")
+
     @classmethod
     def read_csv(cls, path):
-        """Read what `write_csv` wrote. Raises ValueError, naming the file and the line."""
+        """Read what `write_csv` wrote, also after a spreadsheet has saved it: with a byte order
+        mark, with CRLF, and with semicolons or tabs between numbers that may have decimal commas.
+
+        Raises: ValueError, naming the file and the line.
+        """
         history = cls()
         try:
-            with open(path, encoding="utf-8", newline="") as file:
-                reader = csv.DictReader(file, strict=True)
-                if "epoch" not in (reader.fieldnames or []):
-                    raise ValueError("the first line must name the columns, epoch among them")
+            ordinary(path)
+            with open(path, encoding="utf-8-sig", newline="") as file:
+                first = file.readline()
+                cut = next((mark for mark in ",;\t" if mark in first), ",")
+                file.seek(0)
+                reader = csv.DictReader(file, delimiter=cut, strict=True)
+                columns = reader.fieldnames or []
+                if "epoch" not in columns or len(set(columns)) < len(columns):
+                    raise ValueError(
+                        "the first line must name the columns, each once, epoch among them"
+                    )
                 for row in reader:
-                    if None in row or None in row.values():  # so csv marks what does not match
-                        raise ValueError(f"line {reader.line_num} has too many or too few cells")
                     try:
-                        history.append(**{k: _number(v) for k, v in row.items() if v != ""})
+                        if None in row or None in row.values():  # so csv marks what does not match
+                            raise ValueError("too many or too few cells")
+                        cells = {name: cell for name, cell in row.items() if cell != ""}
+                        if not cells:  # as a spreadsheet saves an empty row
+                            continue
+                        if "epoch" not in cells:
+                            raise ValueError("no epoch")
+                        history._add({name: _number(cell, cut) for name, cell in cells.items()})
                     except (TypeError, ValueError) as error:
                         raise ValueError(f"line {reader.line_num}: {error}") from error
+        except UnicodeDecodeError as error:
+            raise ValueError(_unread(path, "it is not a text in UTF-8")) from error
         except (OSError, ValueError, csv.Error) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise ValueError(
-                f"History.read_csv: cannot read {path} ({reason}); give a file that write_csv wrote"
-            ) from error
+            raise ValueError(_unread(path, getattr(error, "strerror", None) or error)) from error
         return history
 
 
-def _number(text):
-    try:
-        return int(text)
-    except ValueError:
-        return float(text)
+def _unread(path, reason):
+    what = printable(f"History.read_csv: cannot read {path} ({reason})")
+    return f"{what}; give a file that write_csv wrote"
+
+
+def _number(cell, cut):
+    if cut != ",":
+        cell = cell.replace(",", ".")
+    if cell.isascii() and "_" not in cell:  # Python takes 1_0 for ten
+        for kind in (int, float):
+            try:
+                value = kind(cell)
+            except ValueError:
+                continue
+            if kind is int or math.isfinite(value) or cell.strip("+- ").isalpha():  # not 1e999
+                return value
+    raise ValueError(f"expected a number, got {cell!r:.40}")
