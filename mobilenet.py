@@ -354,10 +354,13 @@ def main(arguments=None):
             see.error("name one image or more: python mobilenet.py predict photo.jpg")
         elif not predict(options.images, options.weights, options.device):
             sys.exit(1)
-        sys.stdout.flush()
-    except BrokenPipeError:  # whoever read the output has gone
+        print(end="", flush=True)
+    except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        gone = isinstance(error, BrokenPipeError)  # whoever read the output
+        sys.exit(1 if gone else f"mobilenet.py: cannot write what it found ({error.strerror})")
+    except KeyboardInterrupt:
+        sys.exit("mobilenet.py: stopped")
 
 
 def print_summary(options, parser):

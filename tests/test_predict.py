@@ -470,3 +470,47 @@ def test_a_reader_that_goes_away_is_no_traceback(weights, photo):
     assert process.stderr.read() == b""
     process.stderr.close()
     assert process.wait() == 1
+
+
+@pytest.mark.parametrize("closed", ["stdout", "stderr"])
+def test_streams_that_are_closed_from_the_start(weights, photo, monkeypatch, closed):
+    monkeypatch.setattr(sys, closed, None)
+    assert run("--weights", weights, photo) == 0
+    assert run("--weights", weights, "missing.png", photo) == 1
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
+def test_a_full_disk_under_its_output(weights, photo):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, ROOT / "mobilenet.py", "predict", "--weights", weights, photo],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert done.returncode == 1
+    assert done.stderr.startswith("mobilenet.py: cannot write what it found (No space left")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_network_whose_numbers_overflow(tmp_path, photo, capsys):
+    model = network()
+    model.classifier.weight.array[...] = 3e38
+    for module in model.modules():
+        if isinstance(module, tn.nn.BatchNorm2d):
+            module.weight.array[...] = 1e20
+    mobilenet.save_network(tmp_path / "net.npz", model, **FACTS)
+    assert run("--weights", tmp_path / "net.npz", photo) == 1
+    said = capsys.readouterr().err
+    assert said == f"{photo}: the network's numbers overflow; its file is damaged\n"
+
+
+def test_what_a_damaged_network_says_of_itself_is_not_printed(tmp_path, weights, photo, capsys):
+    tree = checkpoint.load(weights)
+    for wrong in (1.5, float("nan"), -1.0, "\x1b[31m"):
+        checkpoint.save(tmp_path / "net.npz", {**tree, "card": {"test_accuracy": wrong}})
+        assert run("--weights", tmp_path / "net.npz", photo) == 0
+        assert "of the test images" not in capsys.readouterr().out
+    options = {**tree["options"], "num_classes": "\x1b[31m\n"}
+    checkpoint.save(tmp_path / "net.npz", {**tree, "options": options})
+    assert run("--weights", tmp_path / "net.npz", photo).isprintable()

@@ -39,7 +39,7 @@ def show(model, info, paths, device="cpu"):
             if not np.isfinite(shares).all():
                 raise DataError(f"{path}: the network's numbers overflow; its file is damaged")
         except DataError as error:
-            sys.stdout.flush()
+            print(end="", flush=True)  # what was said before, if there is a stdout
             print(printable(error, 1000), file=sys.stderr, flush=True)
             continue
         best = np.argsort(-shares, kind="stable")[:TOP]
