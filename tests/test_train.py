@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny_training import stop_in_batch
 
 import tinynet.training.finish
 import tinynet.training.run
@@ -119,7 +120,7 @@ def test_the_test_set_is_read_once_and_after_the_last_epoch(tmp_path, monkeypatc
 def test_a_run_stopped_and_resumed_learns_the_same_as_one_in_one_go(
     finished, tmp_path, monkeypatch, number
 ):
-    batches = stop_in_batch(4, number, monkeypatch)  # the second of epoch 2
+    batches = stop_in_batch(4, monkeypatch, number)  # the second of epoch 2
     with pytest.raises(SystemExit) as stop:
         run(tmp_path)
     assert "stopped and saved; go on with --resume" in str(stop.value.code)
@@ -131,22 +132,8 @@ def test_a_run_stopped_and_resumed_learns_the_same_as_one_in_one_go(
     assert trees_equal(learnt(tmp_path), learnt(finished))
 
 
-def stop_in_batch(count, number, monkeypatch):
-    """Raise the signal while the loss of that batch is computed."""
-    loss, batches = Run.loss, []
-
-    def watched(self, *arguments):
-        batches.append(1)
-        if len(batches) == count:
-            signal.raise_signal(number)
-        return loss(self, *arguments)
-
-    monkeypatch.setattr(Run, "loss", watched)
-    return batches
-
-
 def test_asked_twice_it_stops_at_once(tmp_path, monkeypatch):
-    stop_in_batch(4, signal.SIGINT, monkeypatch)
+    stop_in_batch(4, monkeypatch, signal.SIGINT)
     loss = Run.loss
 
     def again(self, *arguments):
