@@ -9,11 +9,6 @@ from tinynet.autograd import Tensor, enable_grad, no_grad
 from tinynet.autograd.tape import backprop, observe
 
 
-def all_finite(tree):
-    """Whether no array or Tensor in `tree` holds a NaN or an infinity; see `nonfinite_place`."""
-    return nonfinite_place(tree) is None
-
-
 def nonfinite_place(tree, place=""):
     """The place of the first array or Tensor that is not finite, such as "model.stem.0.weight", or
     None where all are.
