@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import NamedTuple
 
@@ -137,24 +138,25 @@ def in_words(seconds):
 
 
 class Interruption:
-    """Ctrl-C, SIGTERM or the end of the terminal: noted, and passed on to the training at work,
-    which saves itself and ends."""
+    """Ctrl-C, SIGTERM or the end of the terminal: noted, and passed on to the trainings at work,
+    which save themselves and end."""
 
     def __init__(self):
-        self.came, self.process = False, None
+        self.came, self.processes = False, set()
 
     def __call__(self, *_):
         self.came = True
-        if self.process is not None and os.name == "posix":  # elsewhere Ctrl-C reaches it by itself
-            self.process.send_signal(signal.SIGTERM)
+        for process in list(self.processes) if os.name == "posix" else ():
+            process.send_signal(signal.SIGTERM)  # elsewhere Ctrl-C reaches them by itself
 
     def listening(self):
         names = ("SIGINT", "SIGTERM", "SIGHUP")
         return handling({getattr(signal, n): self for n in names if hasattr(signal, n)})
 
 
-def run_script(training, interruption):
-    """Train, and show what the script says. Returns None, or the sentence with which it failed."""
+def run_script(training, interruption, name=""):
+    """Train, and show what the script says, after a `name` where several are at work. Returns None,
+    or the sentence with which it failed."""
     process = subprocess.Popen(
         [sys.executable, SCRIPT, *training.arguments, *["--resume"] * training.begun],
         stdin=subprocess.DEVNULL,
@@ -164,16 +166,17 @@ def run_script(training, interruption):
         errors="replace",
         start_new_session=True,  # so that Ctrl-C reaches it once, by us
     )
-    interruption.process, last = process, "it said nothing"
+    last = "it said nothing"
+    interruption.processes.add(process)
     try:
         if interruption.came:
-            interruption()
+            process.send_signal(signal.SIGTERM)
         for line in process.stdout:
-            tell(f"  {line.rstrip()}")
+            tell(f"  {name}{line.rstrip()}")
             last = line.strip() or last
         status = process.wait()
     finally:
-        interruption.process = None
+        interruption.processes.discard(process)
         process.kill()  # should it be there still
         process.wait()
         process.stdout.close()
@@ -182,18 +185,25 @@ def run_script(training, interruption):
     return last if status else None
 
 
-def train(them, known, keep):
-    """Train what is not done; known: name -> what `look` says. keep(training): called at the end of
-    each. Returns name -> sentence of those that failed, and whether Ctrl-C came."""
+def train(them, known, keep, jobs=1):
+    """Train what is not done, `jobs` of them at a time; known: name -> what `look` says.
+    keep(training): called at the end of each. Returns name -> sentence of those that failed, and
+    whether Ctrl-C came."""
     failed, interruption = {}, Interruption()
-    with interruption.listening():
-        for one in them:
-            if interruption.came:
-                break
-            if is_done(known[one.name]):
+
+    def work(one):
+        """Whether it was begun, and the sentence with which it failed."""
+        if interruption.came:
+            return False, None
+        tell(f"{one.name}:")
+        return True, run_script(one, interruption, f"{one.name}: " if jobs > 1 else "")
+
+    with interruption.listening(), ThreadPoolExecutor(jobs) as pool:
+        waiting = {pool.submit(work, one): one for one in them if not is_done(known[one.name])}
+        for future in as_completed(waiting):
+            one, (begun, sentence) = waiting[future], future.result()
+            if not begun:
                 continue
-            tell(f"{one.name}:")
-            sentence = run_script(one, interruption)
             if sentence is None:
                 known[one.name] = look(one)
                 keep(one)
@@ -203,5 +213,6 @@ def train(them, known, keep):
             tell(f"{len(them) - len(left) - len(failed)} of {len(them)} done")
             if left and not interruption.came:
                 seen = [one for one in them if one.name not in failed]
-                tell(in_words(seconds_left(seen, known)))
+                seconds = seconds_left(seen, known)
+                tell(in_words(seconds and seconds / min(jobs, len(left))))
     return failed, interruption.came

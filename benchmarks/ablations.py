@@ -10,6 +10,7 @@ studies need is done once. What is found goes into results.json, into tables and
 
 import argparse
 import copy
+import functools
 import sys
 from pathlib import Path
 
@@ -35,6 +36,7 @@ from benchmarks.ablation_studies import (
 )
 from benchmarks.results import BenchmarkError
 from benchmarks.turns import Effort
+from tinynet import doctor
 from tinynet.training import checkpoint
 from tinynet.training import options as script
 from tinynet.training.console import short, tell
@@ -111,6 +113,11 @@ def same_options(found, now, path):
             )
 
 
+def machine_of(options):
+    """What the trainings run on; options: the script's."""
+    return results.machine() | (dict(doctor.facts()) if options.device == "cuda" else {})
+
+
 def work(options, out):
     them, path = trainings(options, out), out / "results.json"
     known, found = {one.name: look(one) for one in them}, load(path)
@@ -141,7 +148,8 @@ def work(options, out):
     )
     if done < len(them):
         tell(in_words(seconds_left(them, known)))
-    failed, stopped = train(them, known, lambda one: keep(one, results.machine()))
+    machine = functools.cache(lambda: machine_of(them[0].options))
+    failed, stopped = train(them, known, lambda one: keep(one, machine()), options.jobs)
     report(path, found, options.studies)
     for sentence in dict.fromkeys(failed.values()):
         names = [name for name in failed if failed[name] == sentence]
@@ -180,6 +188,8 @@ def parse_options(arguments=None):
     add("--width", type=number(float, 0.04, 8), default=WIDTH, metavar="X",
         help=f"width multiplier that the studies start from; default {WIDTH}")
     add("--out", default=OUT, metavar="DIR", help=f"folder for all that is found; default {OUT}")
+    add("--jobs", type=number(int, 1, 64), default=1, metavar="N",
+        help="trainings at a time, which pays on a large GPU; default 1")
     add("--measure", action="store_true",
         help="train nothing; time all networks in turns, on a machine that does nothing else")
     add("--report", action="store_true",

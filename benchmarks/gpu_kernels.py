@@ -11,8 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+import tinynet as tn
 from benchmarks import gpu_checks, results, tinynet_worker, worker
 from tinynet import backend, doctor
+from tinynet.autograd.graphed import call
+from tinynet.fast.cuda import products
 from tinynet.fast.cuda.kernel import Kernel, source
 
 COPIED = 2**30  # bytes: many times what any cache holds
@@ -69,14 +72,16 @@ class Device:
         seconds = [self.seconds(self.copy) for _ in range(times)]
         return 2 * self._halves[0].nbytes / results.quartiles(seconds)[1]
 
-    def peak(self, run):
-        """The bytes that the memory pool takes from the device for `run`."""
+    def peak(self, run, learn):
+        """The bytes taken from the device for `run`, which calls `learn`, a Graphed: by the memory
+        pool, by that of a graph, and for cuBLAS."""
         pool = self.cupy.get_default_memory_pool()
         self.wait()
         pool.free_all_blocks()
         run()
         self.wait()
-        return pool.total_bytes()
+        graph = getattr(learn.recording, "pool", None)
+        return pool.total_bytes() + products.WORKSPACE + (graph.total_bytes() if graph else 0)
 
     def poison(self):
         """From now on new arrays are full of NaN, so that a value never written shows."""
@@ -163,14 +168,38 @@ def bytes_moved(entry):
 
 
 class Network(tinynet_worker.Network):
-    """One row's network and its batch on the GPU; and what else is asked of a process there."""
+    """One row's network and its batch on the GPU; and what else is asked of a process there. Its
+    step is that of the training scripts: forward and backward are replayed as a CUDA graph."""
 
     def __init__(self, device):
         self.device, self.wait, self.copy_rate = device, device.wait, device.copy_rate
 
+    def start(self, row, device="cuda", tf32=False):
+        parameters = super().start(row, device, tf32)
+        self.learn = tn.Graphed(self.forward_and_backward, self.model.parameters())
+        return parameters
+
+    def forward_and_backward(self, x, labels):
+        loss = self.criterion(self.model(x), labels)
+        loss.backward()
+        return loss.detach()
+
+    def train(self):
+        self.learn(self.x, self.labels)
+        self.optimizer.step()
+
     def facts(self, count=3):
-        reserved = self.device.peak(lambda: self.many(count))
-        return {"peak_mb": reserved / 1e6, "launch_ms": self.launch_ms()}
+        self.many(count)  # the graph is recorded by then
+        reserved = self.device.peak(lambda: self.many(count), self.learn)
+        return {"peak_mb": reserved / 1e6, "launch_ms": self.launch_ms(), **self.op_by_op()}
+
+    def op_by_op(self, blocks=7, size=5):
+        """The median ms of a step without the graph, and its `launch_ms`."""
+        graphed, self.learn = self.learn, functools.partial(call, self.learn)
+        seconds = self.steps(blocks, size)[1:]
+        found = {"op_by_op_ms": 1000 * results.quartiles(seconds)[1]}
+        found["op_by_op_launch_ms"], self.learn = self.launch_ms(), graphed
+        return found
 
     def check(self, name, dtype):
         self.device.poison()
@@ -178,7 +207,8 @@ class Network(tinynet_worker.Network):
 
     def record(self, row):
         """Record a step; returns the entries' `facts`."""
-        self.start(row, "cuda")
+        self.start(row)
+        self.learn = functools.partial(call, self.learn)
         self.steps(2)  # what only the first step does is not of interest
         self.entries = recorded(self.step)
         return [entry.facts() for entry in self.entries]

@@ -6,6 +6,7 @@ with a stopwatch.
 """
 
 import csv
+import functools
 import os
 import statistics
 import subprocess
@@ -78,6 +79,7 @@ def measure(network, blocks, block, images=50_000):
         weight=lambda images: 1.0,
         average_weights=lambda: None,
     )
+    run.learn = functools.partial(loop.learn, run)
     network.steps(1)  # warm up
     with parallel.stoppable() as stop:
         loop.train_epoch(run, 0, stop)

@@ -95,7 +95,9 @@ def details(record):
     ours = record["times"][OURS]["median_ms"]
     if "products" not in record:  # on a GPU
         launch = "/".join(_each(record, "{:.2f}", "launch_ms"))
-        return f"launch: {launch} ms; {1000 * record['row']['batch'] / ours:.0f} images/s"
+        text = f"launch: {launch} ms; {1000 * record['row']['batch'] / ours:.0f} images/s"
+        alone = record["times"][OURS].get("op_by_op_ms")
+        return f"{text}; without a CUDA graph {alone:.1f} ms" if alone else text
     products = record["products"]
     *ops, rest = profile.by_op(record["profile"])
     dearest = [f"{name} {share:.0%}" for name, _, share in ops[:SHOWN]]

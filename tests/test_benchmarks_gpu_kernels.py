@@ -107,7 +107,7 @@ def test_an_output_over_an_input_counts_as_read_and_written():
     C, M = 3, 4 * 4 * 2
     x, channel = on_gpu(C, 4, 4, 2), on_gpu(C)
     parts = on_gpu(C, 1, 2)
-    arrays = x, x, channel, channel, channel, parts, x, channel, channel
+    arrays = x, x, channel, channel, None, channel, parts, x, channel, channel
     entry = gpu_kernels.Entry(batchnorm.GRADIENT, (1,), arrays, (), {})
     moved = gpu_kernels.bytes_moved(entry)
     read, written = 4 * (C * M + C + C * 2), 4 * (C * M + C)

@@ -10,9 +10,11 @@ from device import strict
 
 import tinynet as tn
 from tinynet import nn, optim
+from tinynet.autograd import sorted_ops
 from tinynet.data.images import Images
-from tinynet.fast.cuda import depthwise, kernel
+from tinynet.fast.cuda import TABLE, depthwise, kernel
 from tinynet.nn import functional as F
+from tinynet.nn.containers import in_turn
 
 pytestmark = pytest.mark.fast_only
 
@@ -101,6 +103,52 @@ def test_batchnorm(rng, dtype, training, mean):
         # the sum itself is rounded to 6e-5: compare where that is not what one sees
         x = np.round(x * 16) / 16
     check(dtype, compute, x, weight, bias)
+
+
+@BOTH
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("activation", [nn.ReLU, nn.ReLU6])
+@pytest.mark.parametrize("special", [None, np.nan, np.inf, -np.inf])
+def test_batchnorm_with_its_activation(rng, monkeypatch, dtype, activation, training, special):
+    """In one op what two ops give, bit for bit but for the order of backward's sums."""
+    array = (2 + 3 * images(rng, 20, 3, 17, 9)).astype(dtype)
+    weight, bias = rng.uniform(1, 4, (2, 3))
+    gy = rng.standard_normal(array.shape)
+    if special is not None:
+        array[1, 0, 2, 2] = special
+    model = nn.Sequential(nn.BatchNorm2d(3), activation()).to(dtype).to("cuda").train(training)
+    for p, values in zip(model.parameters(), (weight, bias), strict=True):
+        p.data = tn.Tensor(values.astype(dtype)).to("cuda")
+    start = {name: t.numpy().copy() for name, t in model.state_dict().items()}
+    found = []
+    for fused in (True, False):
+        with monkeypatch.context() as patch:
+            if not fused:
+                patch.delitem(TABLE, in_turn)
+            model.load_state_dict(start)
+            model.zero_grad()
+            x = tn.Tensor(np.copy(array, order="K")).to("cuda").detach().requires_grad_()
+            y = model(x)
+            assert len(sorted_ops(y.grad_fn)) == 2 - fused
+            closed = (y.numpy() == 0) | (y.numpy() == getattr(activation, "ceiling", 6))
+            given = np.where(closed, special or 1.0, gy)  # no NaN comes back through a closed gate
+            y.backward(tn.Tensor(given.astype(dtype)).to("cuda"))
+            tensors = y, *model.buffers(), x.grad, *(p.grad for p in model.parameters())
+            found.append([t.numpy().copy() for t in tensors])
+    for number, (a, b) in enumerate(zip(*found, strict=True)):
+        if number < 4:
+            np.testing.assert_array_equal(a, b)
+        else:
+            np.testing.assert_allclose(a, b, 1e-4 if dtype == np.float32 else 1e-11, 1e-6)
+
+
+@pytest.mark.parametrize("activation", [nn.ReLU, nn.ReLU6])
+def test_the_kinks_pass_nothing(activation):
+    model = nn.Sequential(nn.BatchNorm2d(1, eps=0), activation()).double().eval().to("cuda")
+    array = np.array([-1.0, 0, 1e-300, 5, 6, 7]).reshape(1, 1, 2, 3)
+    x = tn.Tensor(array).to("cuda").detach().requires_grad_()
+    model(x).sum().backward()
+    assert x.grad.flatten().tolist() == [0, 0, 1, 1] + [activation is nn.ReLU] * 2
 
 
 @BOTH

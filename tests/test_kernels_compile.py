@@ -28,16 +28,16 @@ WINDOWS = [
 CONSTANTS = {
     "adam.cu": [{"PART": cuda.optim.PART, "ROW": 6}],
     "batchnorm.cu": [{"VALUES": cuda.batchnorm.VALUES}],
-    "conv.cu": [{}],
+    "conv.cu": [{"KW": 3, **kernel.PACKED}, {"KW": 1, **kernel.SINGLE}],
     "depthwise.cu": [
         {**depthwise.constants(window), **packing}
         for window in WINDOWS
-        for packing in (depthwise.PACKED, depthwise.SINGLE)
+        for packing in (kernel.PACKED, kernel.SINGLE)
     ],
     "images.cu": [{}],
     "loss.cu": [{}],
     "relu.cu": [{"VALUES": cuda.activation.VALUES}],
-    "sgd.cu": [{"PART": cuda.optim.PART, "ROW": 5}],
+    "sgd.cu": [{"PART": cuda.optim.PART, "ROW": 5, "VALUES": cuda.optim.VALUES}],
 }
 
 
@@ -139,8 +139,8 @@ def _by_nvcc(source, options):
     nvcc = shutil.which("nvcc")
     if not nvcc:
         lacking("NVIDIA's compiler", "pip install nvidia-cuda-nvrtc-cu12, or install nvcc")
-    if "-arch=sm_70" in options and _release(nvcc) >= 13:
-        pytest.skip("CUDA 13 compiles for sm_75 and newer only")
+    if "-arch=sm_70" in options and _release(nvcc) >= 13:  # which compiles for sm_75 and newer only
+        options = [*options[:-1], "-arch=sm_75"]
     run = subprocess.run(
         [nvcc, *options, "-x", "cu", "-", "-cubin", "-o", "/dev/null"],
         input=source,

@@ -1,6 +1,7 @@
 """Tensors: making them, their dtypes and memory, converting them."""
 
 import itertools
+import sys
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 from helpers import assert_same
 
 import tinynet as tn
+from tinynet import backend
 
 # making
 
@@ -229,8 +231,10 @@ def test_tensors_of_two_devices_are_refused(device, op):
 
 
 @pytest.mark.cpu_only
-@pytest.mark.skipif(tn.cuda_available(), reason="is about machines without a GPU")
-def test_cuda_without_a_gpu_is_refused_in_a_sentence():
+def test_cuda_without_a_gpu_is_refused_in_a_sentence(monkeypatch):
+    if tn.cuda_available():
+        monkeypatch.setitem(sys.modules, "cupy", None)
+        backend.cupy.cache_clear()
     for call in (tn.ones(1).cuda, lambda: tn.ones(1, device="cuda"), lambda: tn.ones(1).to("cuda")):
         with pytest.raises(RuntimeError, match="(?i)cuda"):
             call()

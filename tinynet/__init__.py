@@ -11,6 +11,7 @@ import numpy as _np
 
 from tinynet.autograd import (
     Function,
+    Graphed,
     Step,
     Tensor,
     arange,
@@ -71,6 +72,7 @@ long, bool = _np.int64, _np.bool_  # noqa: A001 (torch's names, as tn.long and t
 
 __all__ = [
     "Function",
+    "Graphed",
     "Step",
     "Tensor",
     "add",

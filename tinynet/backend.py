@@ -5,6 +5,7 @@ function of the same name (NumPy enhancement proposals 13 and 18). CuPy is impor
 request for a GPU, never at import time, so that a CPU-only installation needs nothing but NumPy.
 """
 
+import contextlib
 import functools
 import importlib
 import math
@@ -139,6 +140,7 @@ def to_device(array, device):
     target = check_device(device)
     if device_of(array) == target:
         return array
+    refuse_capture("it moves data between CPU and GPU")
     # Neither library's copy keeps a (C, H, W, N) layout under NCHW axes, so move the memory in
     # its own order and permute the axes back.
     order = sorted(range(array.ndim), key=lambda axis: -abs(array.strides[axis]))
@@ -151,6 +153,34 @@ def allow_tf32():
     """Let matrix products on a GPU round their float32 factors to TF32: 10 bits behind the point
     for 23, several times faster on GPUs since Ampere. To be called before the first product."""
     os.environ["CUPY_TF32"] = "1"  # read by CuPy at that moment
+
+
+def tf32_allowed():
+    return os.environ.get("CUPY_TF32") == "1"
+
+
+class _Capture(threading.local):
+    on = False
+
+
+_capture = _Capture()
+
+
+@contextlib.contextmanager
+def capturing():
+    """A block in which this thread's work on the GPU is recorded, not done: see fast/cuda/graph."""
+    _capture.on = True
+    try:
+        yield
+    finally:
+        _capture.on = False
+
+
+def refuse_capture(why):
+    """Raise RuntimeError inside `capturing`: what happens here would not happen at a replay, or not
+    as it should."""
+    if _capture.on:
+        raise RuntimeError(f"this cannot be recorded, for {why}")
 
 
 POOLED = 1 << 16  # bytes: smaller arrays come out of the C library's own store as quickly
@@ -232,4 +262,5 @@ def manual_seed(seed):
 
 def random_generator():
     """The NumPy generator that `manual_seed` seeds."""
+    refuse_capture("a replay would repeat the random numbers drawn (for dropout, say)")
     return _random.generator

@@ -34,7 +34,7 @@ class FakeDevice(Device):
     def poison(self):
         pass
 
-    def peak(self, run):
+    def peak(self, run, _):
         run()
         return 3_000_000
 

@@ -4,10 +4,12 @@ NumPy's functions, given its arrays, call its own functions of the same name, as
 (NumPy enhancement proposals 13 and 18). Those are the ones that the engine uses (`NAMES`: each was
 found in CuPy 14.2), without the options that CuPy lacks; all others are refused, and so is a mix of
 its arrays with NumPy's. Its kernels are compiled for the host (`host_kernel.py`). A fresh array
-holds NaN, so that a value never written shows.
+holds NaN, so that a value never written shows. While a stream captures, nothing is computed but
+noted down, and what a graph could not replay is refused.
 """
 
 import contextlib
+import ctypes
 import functools
 import sys
 import types
@@ -18,7 +20,7 @@ from needs import lacking
 
 from device.host_kernel import HostModule, compiler
 from tinynet import backend
-from tinynet.fast.cuda import kernel
+from tinynet.fast.cuda import kernel, products
 
 
 def _words(text):
@@ -40,9 +42,84 @@ METHODS = _words("""
 """)
 ATTRIBUTES = ("dtype", "itemsize", "nbytes", "ndim", "shape", "size", "strides")
 DTYPES = "?bBhHiIlLqQefdFD"
+REALS = {"f": ctypes.c_float, "d": ctypes.c_double}
 REFUSED = {"where", "initial", "casting", "subok"}
 OPERATORS = _words("add sub mul truediv floordiv mod pow matmul and or xor lshift rshift")
 COMPARISONS = _words("lt le gt ge eq ne")
+
+
+class Graph:
+    """What a stream has captured: functions that do it again, into the same memory."""
+
+    current = None  # the one that is being captured
+
+    def __init__(self):
+        self.steps = []
+
+    def launch(self):
+        with np.errstate(all="ignore"):
+            for step in self.steps:
+                step()
+
+
+class Stream:
+    ptr = 0
+
+    def __init__(self, non_blocking=False):
+        assert non_blocking, "the default stream must not wait for it"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def synchronize(self):
+        pass
+
+    def begin_capture(self):
+        Graph.current = Graph()
+
+    def end_capture(self):
+        graph, Graph.current = Graph.current, None
+        return graph
+
+
+class Pool:
+    def malloc(self, size):
+        return None
+
+    def free_all_blocks(self):
+        pass
+
+    def total_bytes(self):
+        return 1_000_000
+
+
+def not_captured(what):
+    if Graph.current is not None:
+        raise RuntimeError(f"{what} while a stream captures")
+
+
+def does(action):
+    """Carry out what changes memory, or note it down."""
+    if Graph.current is None:
+        action()
+    else:
+        Graph.current.steps.append(action)
+
+
+def gives(compute, *sources):
+    """What `compute` returns as an array of the device. While a stream captures its numbers are
+    still unknown, unless it is a view of one of the `sources`."""
+    with np.errstate(all="ignore") if Graph.current else contextlib.nullcontext():
+        value = compute()
+    known = Graph.current is None or not isinstance(value, np.ndarray | np.generic)
+    if known or any(np.may_share_memory(value, source) for source in sources):
+        return wrapped(value)
+    out = np.empty_like(value)
+    Graph.current.steps.append(lambda: np.copyto(out, compute()))
+    return _filled(out)
 
 
 class ndarray:  # noqa: N801  (CuPy's name)
@@ -99,14 +176,15 @@ class ndarray:  # noqa: N801  (CuPy's name)
 
     def __getitem__(self, index):
         index = _positions(index, len(self.values) if self.ndim else 1)
-        if any(part is ... for part in index):
-            return wrapped(self.values[index])
-        return wrapped(self.values[(*index, ...)])  # a single element too is a view
+        if not any(part is ... for part in index):
+            index = (*index, ...)  # a single element too is a view
+        return gives(lambda: self.values[index], self.values)
 
     def __setitem__(self, index, value):
         if isinstance(value, list):
             raise TypeError("CuPy does not take a list for an array's values")
-        self.values[_positions(index, len(self.values) if self.ndim else 1)] = plain(value)
+        index = _positions(index, len(self.values) if self.ndim else 1)
+        does(lambda: self.values.__setitem__(index, plain(value)))
 
     def __len__(self):
         return len(self.values)
@@ -116,31 +194,37 @@ class ndarray:  # noqa: N801  (CuPy's name)
 
     # these wait for the GPU and fetch one number
     def __bool__(self):
+        not_captured("bool() of an array")
         return bool(self.values)
 
     def __int__(self):
+        not_captured("int() of an array")
         return int(self.values)
 
     def __float__(self):
+        not_captured("float() of an array")
         return float(self.values)
 
     def __index__(self):
+        not_captured("an array as an index")
         return self.values.__index__()
 
     def item(self):
+        not_captured("item()")
         return self.values.item()
 
     def tolist(self):
+        not_captured("tolist()")
         return self.values.tolist()
 
     def __neg__(self):
-        return wrapped(-self.values)
+        return gives(lambda: -self.values)
 
     def __abs__(self):
-        return wrapped(abs(self.values))
+        return gives(lambda: abs(self.values))
 
     def __invert__(self):
-        return wrapped(~self.values)
+        return gives(lambda: ~self.values)
 
 
 def plain(value):
@@ -178,13 +262,25 @@ def on_the_device(function):
             raise TypeError(f"CuPy's {function.__name__} does not know {refused}")
         out = options.get("out")
         options = {name: plain(value) for name, value in options.items()}
-        result = function(*map(plain, arguments), **options)
-        for array in (*arguments, out):
-            if isinstance(array, ndarray) and array.values is result:
+        values = [*map(plain, arguments)]
+        if out is not None or function in (np.copyto, np.add.at, np.put_along_axis):
+            does(lambda: function(*values, **options))
+            return out
+        arrays = [a for a in (*values, *options.values()) if isinstance(a, np.ndarray)]
+        sources = [*arrays, *sources_of(function)]
+        result = gives(lambda: function(*values, **options), *sources)
+        for array in arguments:
+            if isinstance(array, ndarray) and array.values is getattr(result, "values", None):
                 return array
-        return wrapped(result)
+        return result
 
     return call
+
+
+def sources_of(function):
+    """The array that a method is one of."""
+    owner = getattr(function, "__self__", None)
+    return [owner] if isinstance(owner, np.ndarray) else []
 
 
 def _method(name):
@@ -198,15 +294,16 @@ def _method(name):
 
 def _operator(name):
     def operator(self, other):
-        result = getattr(self.values, name)(plain(other))
-        return result if result is NotImplemented else wrapped(result)
+        if getattr(self.values, name)(plain(other)) is NotImplemented:
+            return NotImplemented
+        return gives(lambda: getattr(self.values, name)(plain(other)))
 
     return operator
 
 
 def _in_place(name):
     def operator(self, other):
-        getattr(self.values, name)(plain(other))
+        does(lambda: getattr(self.values, name)(plain(other)))
         return self
 
     return operator
@@ -235,23 +332,40 @@ def _empty(shape, dtype=float):
 
 
 def _empty_like(a, dtype=None, shape=None):
-    return _filled(np.empty_like(plain(a), dtype, shape=shape))
+    return _filled(np.empty_like(plain(a), dtype, shape=shape or None))
+
+
+def _like(function):
+    """CuPy takes the shape () for none given (`shape if shape else a.shape`)."""
+
+    def call(*arguments, shape=None, **options):
+        return function(*arguments, shape=shape or None, **options)
+
+    return call
 
 
 def _asarray(value, dtype=None):
     """The one way in: a copy of NumPy's array."""
     if isinstance(value, ndarray):
         return value if dtype in (None, value.dtype) else value.astype(dtype)
+    not_captured("a copy to the device")
     return ndarray(np.array(value, dtype))
 
 
 def _asnumpy(value):
     """The one way out."""
+    not_captured("a copy from the device")
     return value.values.copy()
 
 
 def _array_equal(a, b, equal_nan=False):
     return ndarray(np.asarray(np.array_equal(plain(a), plain(b), equal_nan)))
+
+
+class Module(HostModule):
+    def get_function(self, name):
+        run = super().get_function(name)
+        return lambda *arguments: does(lambda: run(*arguments))
 
 
 @contextlib.contextmanager
@@ -265,6 +379,7 @@ def in_place_of_cupy(threads=4):
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "cupy", make())
         patch.setattr(kernel, "THREADS", threads)
+        patch.setattr(products, "Cublas", Cublas)
         _forget_cupy()
         try:
             yield
@@ -272,7 +387,25 @@ def in_place_of_cupy(threads=4):
             _forget_cupy()
 
 
+class Cublas:
+    """In place of `products.Cublas`: what cuBLAS does with addresses, counting in columns."""
+
+    def gemm(self, char, turned_a, turned_b, M, N, K, a, step_a, b, step_b, out, step_out):
+        def matrix(address, step, rows, columns):
+            assert step >= rows > 0
+            values = np.ctypeslib.as_array(
+                ctypes.cast(address, ctypes.POINTER(REALS[char])), (columns, step)
+            )
+            return values[:, :rows].T
+
+        first = matrix(a, step_a, K, M).T if turned_a else matrix(a, step_a, M, K)
+        second = matrix(b, step_b, N, K).T if turned_b else matrix(b, step_b, K, N)
+        result = matrix(out, step_out, M, N)
+        does(lambda: np.matmul(first, second, out=result))
+
+
 def _forget_cupy():
+    products.library.cache_clear()
     backend.cupy.cache_clear()
     kernel.module.cache_clear()
     for each in kernel.Kernel.every:
@@ -287,8 +420,10 @@ def make():
     for name in NAMES:
         setattr(cupy, name, on_the_device(getattr(np, name)))
     cupy.add.at = on_the_device(np.add.at)
-    cupy.ndarray, cupy.RawModule = ndarray, HostModule
+    cupy.ndarray, cupy.RawModule = ndarray, Module
     cupy.empty, cupy.empty_like = _empty, _empty_like
+    for name in ("full_like", "ones_like", "zeros_like"):
+        setattr(cupy, name, _like(getattr(cupy, name)))
     cupy.asarray, cupy.asnumpy, cupy.array_equal = _asarray, _asnumpy, _array_equal
     properties = {"name": b"stand-in", "totalGlobalMem": 2**30, "major": 9, "minor": 0}
     cupy.cuda = types.SimpleNamespace(
@@ -300,5 +435,10 @@ def make():
         ),
         nvrtc=types.SimpleNamespace(getVersion=lambda: (12, 9)),
         device=types.SimpleNamespace(get_cublas_handle=lambda: 1),
+        Device=lambda: types.SimpleNamespace(synchronize=lambda: None),
+        MemoryPool=Pool,
+        Stream=Stream,
+        using_allocator=lambda _: contextlib.nullcontext(),
     )
+    cupy.get_default_memory_pool = Pool
     return cupy

@@ -21,9 +21,11 @@ from tinynet.autograd.creation import (  # isort: skip
     zeros_like,
 )
 from tinynet.autograd.functions import cat, stack  # isort: skip
+from tinynet.autograd.graphed import Graphed  # isort: skip
 
 __all__ = [
     "Function",
+    "Graphed",
     "Step",
     "Tensor",
     "arange",

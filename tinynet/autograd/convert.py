@@ -38,7 +38,10 @@ def promote(name, tensor, other, floating=False):
     """
     new = Function.tensor_type
     if isinstance(other, NUMBERS):
-        other = new(backend.to_device(number(name, other, tensor.dtype), tensor.device))
+        value = number(name, other, tensor.dtype)
+        if tensor.device != "cpu":  # a number given to a kernel: nothing is copied to the GPU
+            value = backend.array_module(tensor.array).full((), value.item(), value.dtype)
+        other = new(value)
     elif backend.is_array(other):
         array = check.array(name, "the other side", other)
         other = new(backend.to_device(array, tensor.device).copy())

@@ -49,11 +49,11 @@ def backward(loss, model, weight=1.0):
     """
     size, parameters = current().size, list(model.parameters())
     if size == 1 or loss.is_leaf or any(p.grad is not None for p in parameters):
-        loss.backward(np.full(loss.shape, weight, loss.dtype) if loss.numel() == 1 else None)
+        loss.backward(np.full_like(loss.array, weight) if loss.numel() == 1 else None)
         average_gradients(model)
         return
     # divided here, where it is one number, and not in every gradient
-    start = np.full(loss.shape, weight / size, loss.dtype) if loss.numel() == 1 else None
+    start = np.full_like(loss.array, weight / size) if loss.numel() == 1 else None
     ours = {id(p) for p in parameters}
     parents = (id(parent) for op in sorted_ops(loss.node) for parent in op.parents)
     uses = Counter(parent for parent in parents if parent in ours)

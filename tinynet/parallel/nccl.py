@@ -1,6 +1,6 @@
 """Workers on GPUs: sums go from GPU to GPU through NCCL, as CuPy offers it.
 
-No GPU has run this yet: the tests replace CuPy and its NCCL.
+No machine with several GPUs has run this yet: the tests replace CuPy and its NCCL.
 """
 
 import numpy as np

@@ -67,30 +67,24 @@ def train_epoch(run, epoch, stop):
             tn.manual_seed(seed_of(options.seed, epoch, batch, parallel.rank))  # for dropout
             x, y = tn.Tensor(images).to(options.device), tn.Tensor(labels).to(options.device)
 
-            logits = model(x)
-            loss = run.loss(logits, x, y)
+            step = batch % options.accumulate == 0
+            loss, right = run.learn(x, y) if step else learn(run, x, y, step=False)
             look = batch % LOOK_EVERY[options.device] == 0 or batch == len(loader)
             if look and len(y) and not math.isfinite(loss.item()):
                 raise RuntimeError(
                     f"{cause(run, x, y)} (batch {batch} of epoch {epoch + 1}); {run.advice}"
                 )
-            weight = run.weight(len(y)) / options.accumulate
-            step = batch % options.accumulate == 0
             if step:
-                parallel.backward(loss, model, weight)
                 if options.clip_grad_norm:
                     nn.utils.clip_grad_norm_(model.parameters(), options.clip_grad_norm)
                 optimizer.step()
                 run.scheduler.step()
                 run.average_weights()
                 optimizer.zero_grad()
-            else:
-                (loss * weight).backward()
 
             if len(y):
-                progress.losses.add(loss.detach(), weight=len(y))
-                right = y if y.ndim == 1 else y.argmax(1)  # of two mixed labels the heavier one
-                progress.hits.add(accuracy(logits, right, wait=False)[0], weight=len(y))
+                progress.losses.add(loss, weight=len(y))
+                progress.hits.add(right, weight=len(y))
             progress.batches, progress.seconds = batch, time.perf_counter() - began
             if look:
                 losses, hits = progress.losses.mean, progress.hits.mean
@@ -99,6 +93,24 @@ def train_epoch(run, epoch, stop):
             if step and stop.asked and batch < len(loader):
                 return False
     return True
+
+
+def learn(run, x, y, step=True):
+    """Forward and backward of one batch. step: it is the last one before the optimiser's step, for
+    which the gradients of all workers count. Returns the loss and the share of images whose label
+    had the largest logit, as Tensors of no axes (the share as a float where that is known)."""
+    logits = run.model(x)
+    loss = run.loss(logits, x, y)
+    weight = run.weight(len(y)) / run.options.accumulate
+    if step:
+        parallel.backward(loss, run.model, weight)
+    else:
+        (loss * weight).backward()
+    if not len(y):
+        return loss.detach(), None
+    best = y if y.ndim == 1 else y.argmax(1)  # of two mixed labels the heavier one
+    (right,) = accuracy(logits, best, wait=False)
+    return loss.detach(), right
 
 
 def cause(run, x, y):

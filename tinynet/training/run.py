@@ -1,5 +1,6 @@
 """One training: the parts that it is made of, and how they are saved and resumed."""
 
+import functools
 import json
 from pathlib import Path
 
@@ -104,6 +105,9 @@ class Run:
             from tinynet.training.events import TensorBoard
 
             self.events = TensorBoard(self.out / "tensorboard")
+        self.learn = functools.partial(loop.learn, self)
+        if parallel.size == options.accumulate == 1 and not options.dropout:
+            self.learn = tn.Graphed(self.learn, self.model.parameters())
         self.advice = f"start again with a lower --lr than {options.lr:g}"
         if saved is not None:
             self.take_up(saved)

@@ -14,7 +14,7 @@ from tinynet.ops.batchnorm import BatchNorm as Definition
 
 
 class _Following(threading.local):
-    fused = None  # what is to serve the BatchNorm that this thread applies next
+    ceiling = None  # of the activation to compute with the BatchNorm that this thread applies next
 
 
 following = _Following()
@@ -120,7 +120,7 @@ class BatchNorm(Definition):
         return batch_first(gx), gweight.copy(), gbias.copy()
 
 
-class BatchNormReLU(BatchNorm):
+class WithReLU:
     """With the activation after it: what a Sequential of both computes, see sequential.py."""
 
     name = "BatchNorm + ReLU"
@@ -138,15 +138,23 @@ class BatchNormReLU(BatchNorm):
 
     @classmethod
     def suits(cls, *arrays, **options):
-        if following.fused is not cls or not BatchNorm.suits(*arrays, **options):
+        if following.ceiling != cls.ceiling or not super().suits(*arrays, **options):
             return False
-        following.fused = None
+        following.ceiling = None
         return True
 
 
-class BatchNormReLU6(BatchNormReLU):
+class WithReLU6(WithReLU):
     name = "BatchNorm + ReLU6"
     ceiling = 6
+
+
+class BatchNormReLU(WithReLU, BatchNorm):
+    pass
+
+
+class BatchNormReLU6(WithReLU6, BatchNorm):
+    pass
 
 
 def mean_and_variance(rows, spans, centre=None):

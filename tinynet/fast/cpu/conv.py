@@ -64,7 +64,7 @@ def grouped(rows, G):
 
 
 class Conv2d(Definition):
-    im2col = staticmethod(im2col)  # a GPU has its own
+    im2col, matmul = staticmethod(im2col), np.matmul  # a GPU has its own
 
     @staticmethod
     def suits(x, weight, bias=None, *, window, groups=1):
@@ -75,7 +75,7 @@ class Conv2d(Definition):
         self.save(batch_first(x) if self.needs[1] else None, weight if self.needs[0] else None)
         y = empty_like(x, (len(weight), *self.window.output_size(*x.shape[1:3]), x.shape[3]))
         G = self.groups
-        np.matmul(grouped(weight, G), grouped(self.im2col(x, self.window), G), out=grouped(y, G))
+        self.matmul(grouped(weight, G), grouped(self.im2col(x, self.window), G), out=grouped(y, G))
         if bias is not None:
             y += bias[:, None, None, None]
         return batch_first(y)
@@ -87,12 +87,12 @@ class Conv2d(Definition):
         if self.needs[1]:
             X = grouped(self.im2col(channels_first(x), self.window), self.groups)
             gw = empty_like(gy, self.input_shapes[1])
-            np.matmul(gY, X.swapaxes(-1, -2), out=grouped(gw, self.groups))
+            self.matmul(gY, X.swapaxes(-1, -2), out=grouped(gw, self.groups))
         if self.needs[0]:
             N, C, H, W = self.input_shapes[0]
             W_T = grouped(weight, self.groups).swapaxes(-1, -2)
             gX = empty_like(gy, (*W_T.shape[:-1], gY.shape[-1]))
-            np.matmul(W_T, gY, out=gX)
+            self.matmul(W_T, gY, out=gX)
             gx = batch_first(col2im(gX, (C, H, W, N), self.window))
         if len(self.needs) == 3:
             gb = channels_first(gy).reshape(gy.shape[1], -1).sum(axis=1)

@@ -2,15 +2,17 @@
 
 That happens while it runs and is nobody's to see: the modules stay what they are, and where a hook,
 an observer or a changed `forward` might look between the two, they run one after the other.
+It serves a GPU, too.
 """
 
 from tinynet.autograd.mode import mode
-from tinynet.fast.cpu.batchnorm import BatchNormReLU, BatchNormReLU6, following
+from tinynet.fast.cpu.batchnorm import following
 from tinynet.nn import BatchNorm2d, ReLU, ReLU6, SyncBatchNorm
+from tinynet.ops import activation
 
-FUSED = {ReLU: BatchNormReLU, ReLU6: BatchNormReLU6}
+CEILINGS = {ReLU: activation.ReLU.ceiling, ReLU6: activation.ReLU6.ceiling}
 NORMS = (BatchNorm2d, SyncBatchNorm)
-AS_WRITTEN = {kind: (kind.__call__, kind.forward) for kind in (*NORMS, *FUSED)}
+AS_WRITTEN = {kind: (kind.__call__, kind.forward) for kind in (*NORMS, *CEILINGS)}
 
 
 def in_turn(modules, x):
@@ -24,15 +26,15 @@ def in_turn(modules, x):
 
 
 def with_the_next(norm, after, x):
-    fused = FUSED.get(type(after))
-    if not (fused and is_free(after)):
+    ceiling = CEILINGS.get(type(after))
+    if ceiling is None or not is_free(after):
         return after(norm(x))
-    following.fused = fused
+    following.ceiling = ceiling
     try:
         x = norm(x)
-        taken = following.fused is None
+        taken = following.ceiling is None
     finally:
-        following.fused = None
+        following.ceiling = None
     return x if taken else after(x)
 
 

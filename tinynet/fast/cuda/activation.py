@@ -19,7 +19,8 @@ class ReLU(definitions.ReLU):
         row, xp = in_memory(x), array_module(x)
         y = xp.empty(row.shape, x.dtype)
         rises = xp.empty(row.shape, bool) if self.needs[0] else None
-        numbers = row.size, self.ceiling < float("inf"), float(self.ceiling)
+        clips = self.ceiling < float("inf")
+        numbers = row.size, clips, float(self.ceiling if clips else 0)
         RELU((-(-blocks(row.size) // VALUES),), (row, y, rises), *numbers, VALUES=VALUES)
         self.save(None if rises is None else like(rises, x))
         return like(y, x)

@@ -1,4 +1,5 @@
-// Batch normalisation, two launches forward and two backward; ops/batchnorm.py has the formulas.
+// Batch normalisation, alone or with the ReLU or ReLU6 after it, in two launches forward and two
+// backward; ops/batchnorm.py and ops/activation.py have the formulas.
 //
 // x, y, gy, gx (C, M), M = H*W*N. A block has a channel (blockIdx.y) and a share of its M values. A
 // thread reads VALUES of them at a time, all before it works on the first: memory answers late, so
@@ -6,6 +7,7 @@
 // block of the next launch, in the same order, at its start.
 
 #include "block.cuh"
+#include "relu.cuh"
 
 // How many values, their mean, and the sum of their squared distances from it: no digits are lost
 // whatever the mean. Two sets taken together: Chan, Golub, LeVeque, "Algorithms for computing the
@@ -44,6 +46,23 @@ __device__ void read(const real *x, int first, int M, real *value)
     }
 }
 
+// What comes out but for the activation. Forward and backward must agree to the last bit about what
+// it is, or they would disagree about where the activation lets a gradient through.
+__device__ real scaled(real x, real mean, real scale, real shift)
+{
+    return fma(x - mean, scale, shift);
+}
+
+// gz of a thread's next VALUES values: gy, but for 0 where an activation lets nothing through.
+// shift: there is an activation, and this is the channel's bias.
+__device__ void through_activation(
+    real *g, const real *x, real mean, real scale, const real *shift, int clipped, real ceiling)
+{
+    if (!shift) return;
+    for (int k = 0; k < VALUES; k++)
+        if (!rises(scaled(x[k], mean, scale, *shift), clipped, ceiling)) g[k] = 0;
+}
+
 // parts (C, blocks, 3): the moments of what each block has seen, counted from the channel's first
 // value, for a mean of 10,000 would be rounded.
 extern "C" __global__ void batchnorm_statistics(const real *x, real *parts, int M)
@@ -76,12 +95,14 @@ extern "C" __global__ void batchnorm_statistics(const real *x, real *parts, int 
     }
 }
 
-// y, and for backward mean_out and inv_std_out (C,). split: blocks that have left parts, for the
-// statistics of the batch; 0: the running ones are taken, and stand still.
+// y, and for backward mean_out, inv_std_out and shift_out (C,), the last where an activation
+// follows. split: blocks that have left parts, for the statistics of the batch; 0: the running ones
+// are taken, and stand still.
 extern "C" __global__ void batchnorm_normalize(
     const real *x, const real *weight, const real *bias, const real *parts,
     real *running_mean, real *running_var, long long *batches, real *y, real *mean_out,
-    real *inv_std_out, int M, int split, double eps, double momentum)
+    real *inv_std_out, real *shift_out, int M, int split, double eps, double momentum,
+    int clipped, double ceiling)
 {
     const int c = blockIdx.y;
     x += (size_t)c * M;
@@ -104,34 +125,39 @@ extern "C" __global__ void batchnorm_normalize(
         mean = running_mean[c], var = running_var[c];
     }
     const real inv_std = 1 / sqrt(var + (real)eps);
-    if (blockIdx.x == 0 && threadIdx.x == 0) mean_out[c] = mean, inv_std_out[c] = inv_std;
-
     const real scale = weight[c] * inv_std, shift = bias[c];
+    if (blockIdx.x == 0 && threadIdx.x == 0) {
+        mean_out[c] = mean, inv_std_out[c] = inv_std;
+        if (shift_out) shift_out[c] = shift;
+    }
     for (int first = blockIdx.x * THREADS * VALUES + threadIdx.x; first < M;
          first += gridDim.x * THREADS * VALUES) {
         real value[VALUES];
         read(x, first, M, value);
         for (int k = 0; k < VALUES; k++) {
             const int m = first + k * THREADS;
-            if (m < M) y[m] = (value[k] - mean) * scale + shift;
+            const real z = scaled(value[k], mean, scale, shift);
+            if (m < M) y[m] = shift_out ? activated(z, clipped, ceiling) : z;
         }
     }
 }
 
-// parts (C, blocks, 2): each block's sums of gy and of gy (x - mean).
+// parts (C, blocks, 2): each block's sums of gz and of gz (x - mean).
 extern "C" __global__ void batchnorm_sums(
-    const real *gy, const real *x, const real *mean, real *parts, int M)
+    const real *gy, const real *x, const real *mean, const real *inv_std, const real *shift,
+    const real *weight, real *parts, int M, int clipped, double ceiling)
 {
     const int c = blockIdx.y;
     gy += (size_t)c * M;
     x += (size_t)c * M;
-    const real centre = mean[c];
+    const real centre = mean[c], scale = weight[c] * inv_std[c];
     real sums[2] = {0, 0};
     for (int first = blockIdx.x * THREADS * VALUES + threadIdx.x; first < M;
          first += gridDim.x * THREADS * VALUES) {
         real value[VALUES], g[VALUES];
         read(x, first, M, value);
         read(gy, first, M, g);
+        through_activation(g, value, centre, scale, shift ? shift + c : 0, clipped, ceiling);
         for (int k = 0; k < VALUES; k++) {
             if (first + k * THREADS >= M) break;
             sums[0] += g[k];
@@ -147,8 +173,9 @@ extern "C" __global__ void batchnorm_sums(
 
 // gweight, gbias (C,), and gx unless there is none to find. split: blocks that have left parts.
 extern "C" __global__ void batchnorm_gradient(
-    const real *gy, const real *x, const real *mean, const real *inv_std, const real *weight,
-    const real *parts, real *gx, real *gweight, real *gbias, int M, int split, int training)
+    const real *gy, const real *x, const real *mean, const real *inv_std, const real *shift,
+    const real *weight, const real *parts, real *gx, real *gweight, real *gbias, int M, int split,
+    int training, int clipped, double ceiling)
 {
     const int c = blockIdx.y;
     real sums[2] = {0, 0};
@@ -172,6 +199,7 @@ extern "C" __global__ void batchnorm_gradient(
         real value[VALUES], g[VALUES];
         read(x, first, M, value);
         read(gy, first, M, g);
+        through_activation(g, value, centre, scale, shift ? shift + c : 0, clipped, ceiling);
         for (int k = 0; k < VALUES; k++) {
             const int m = first + k * THREADS;
             if (m < M) gx[m] = scale * (g[k] - level - slope * (value[k] - centre));

@@ -1,6 +1,8 @@
-"""Batch normalisation in two launches forward and two backward: see batchnorm.cu."""
+"""Batch normalisation, alone or with the activation after it, in two launches forward and two
+backward: see batchnorm.cu."""
 
 from tinynet.backend import array_module
+from tinynet.fast.cpu.batchnorm import WithReLU, WithReLU6
 from tinynet.fast.cuda.kernel import Kernel, pieces, suits_images
 from tinynet.fast.layout import batch_first, channels_first
 from tinynet.ops.batchnorm import BatchNorm as Definition
@@ -13,6 +15,8 @@ STATISTICS, NORMALIZE, SUMS, GRADIENT = (
 
 
 class BatchNorm(Definition):
+    ceiling = None  # of the activation that is computed with it
+
     @staticmethod
     def suits(x, weight, bias, *, running_mean=None, running_var=None, group=None, **_):
         return group is None and suits_images(x, weight, bias, running_mean, running_var)
@@ -21,17 +25,18 @@ class BatchNorm(Definition):
         x = channels_first(x)
         xp, C = array_module(x), x.shape[0]
         M = x.size // C
-        y, (mean, inv_std) = xp.empty(x.shape, x.dtype), xp.empty((2, C), x.dtype)
+        y, (mean, inv_std, shift) = xp.empty(x.shape, x.dtype), xp.empty((3, C), x.dtype)
+        shift = None if self.ceiling is None else shift
         split, parts = 0, None  # none: the running statistics are taken
         if self.training:
             split = pieces(C, M, VALUES)
             parts = xp.empty((C, split, 3), x.dtype)
             STATISTICS((split, C), (x, parts), M, VALUES=VALUES)
         running = self.running_mean, self.running_var, self.num_batches_tracked
-        arrays = x, weight, bias, parts, *running, y, mean, inv_std
-        numbers = M, split, float(self.eps), float(self.momentum)
+        arrays = x, weight, bias, parts, *running, y, mean, inv_std, shift
+        numbers = M, split, float(self.eps), float(self.momentum), *self.clipped()
         NORMALIZE((pieces(C, M, VALUES), C), arrays, *numbers, VALUES=VALUES)
-        self.save(batch_first(x), mean, inv_std, weight)
+        self.save(batch_first(x), mean, inv_std, shift, weight)
         return batch_first(y)
 
     def backward(self, gy):
@@ -44,8 +49,22 @@ class BatchNorm(Definition):
         gweight, gbias = xp.empty(C, gy.dtype), xp.empty(C, gy.dtype)
         split = pieces(C, M, VALUES)
         parts = xp.empty((C, split, 2), gy.dtype)
-        SUMS((split, C), (gy, x, known[0], parts), M, VALUES=VALUES)
+        SUMS((split, C), (gy, x, *known, parts), M, *self.clipped(), VALUES=VALUES)
         grid = (split if self.needs[0] else 1), C
         arrays = gy, x, *known, parts, gx, gweight, gbias
-        GRADIENT(grid, arrays, M, split, bool(self.training), VALUES=VALUES)
+        numbers = M, split, bool(self.training), *self.clipped()
+        GRADIENT(grid, arrays, *numbers, VALUES=VALUES)
         return None if gx is None else batch_first(gx), gweight, gbias
+
+    def clipped(self):
+        """Whether the activation clips, and where."""
+        clips = self.ceiling is not None and self.ceiling < float("inf")
+        return clips, float(self.ceiling if clips else 0)
+
+
+class BatchNormReLU(WithReLU, BatchNorm):
+    pass
+
+
+class BatchNormReLU6(WithReLU6, BatchNorm):
+    pass

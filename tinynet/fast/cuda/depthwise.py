@@ -5,10 +5,19 @@ import math
 
 from tinynet.backend import array_module
 from tinynet.fast.cpu.depthwise import ChannelsFirst
-from tinynet.fast.cuda.kernel import MOST_BLOCKS, MOST_VALUES, Kernel, blocks, pieces, suits_images
+from tinynet.fast.cuda.kernel import (
+    MOST_BLOCKS,
+    MOST_VALUES,
+    PACKED,
+    SINGLE,
+    Kernel,
+    blocks,
+    packing,
+    pieces,
+    suits_images,
+)
 
-ROWS, PACK = 4, 4
-PACKED, SINGLE = {"PACK": PACK, "ALIGNED": 16}, {"PACK": 1, "ALIGNED": "sizeof(real)"}
+ROWS = 4
 MOBILENET = (1, 1, 1, 1, 1, 1), (2, 2, 1, 1, 1, 1)  # the `moves` that kernels know beforehand
 FORWARD = Kernel("depthwise_forward", "depthwise.cu")
 INPUT_GRADIENT = Kernel("depthwise_input_gradient", "depthwise.cu")
@@ -82,8 +91,7 @@ def constants(window, *arrays):
     """What the kernels know when they are compiled: the filter's size; how many images make a pack;
     and stride, dilation and padding where they are MobileNet's, for the loops then unroll
     (elsewhere their capital names stand for the arguments)."""
-    packed = all(a.shape[-1] % PACK == 0 and a.data.ptr % 16 == 0 for a in arrays)
-    return _constants(window, packed)
+    return _constants(window, packing(*arrays) is PACKED)
 
 
 @functools.lru_cache(maxsize=256)

@@ -23,6 +23,8 @@ THREADS = 256  # of a block; a power of two, for sums halve it again and again
 BLOCKS = 2048  # that keep a large GPU busy, eight on each of some 130 processors twice over
 MOST_VALUES, MOST_BLOCKS = 2**30, 2**16  # fewer fit an int, and a grid's second and third axis
 REALS = {"f": "float", "d": "double"}
+PACK = 4  # neighbouring values that a thread can read at once, see pack.cuh
+PACKED, SINGLE = {"PACK": PACK, "ALIGNED": 16}, {"PACK": 1, "ALIGNED": "sizeof(real)"}
 SCALARS = {int: np.int32, bool: np.int32, float: np.float64}  # of numbers: the source's types
 
 
@@ -109,6 +111,13 @@ def suits_images(x, *arrays):
         and suits(*arrays)
         and x.dtype == arrays[0].dtype
     )
+
+
+def packing(*arrays):
+    """The constants of pack.cuh: whether all these arrays can be read in packs along their last
+    axis."""
+    packed = all(a.shape[-1] % PACK == 0 and a.data.ptr % 16 == 0 for a in arrays)
+    return PACKED if packed else SINGLE
 
 
 def pieces(rows, length, values):

@@ -10,12 +10,13 @@ from collections import defaultdict
 
 import numpy as np
 
-from tinynet.backend import array_module
+from tinynet.backend import array_module, refuse_capture
 from tinynet.fast.cuda.kernel import Kernel, suits
 from tinynet.optim.adam import adam as plain_adam
 from tinynet.optim.sgd import sgd as plain_sgd
 
 PART = 4096  # values of a parameter that a block has
+VALUES = 4  # that a thread of SGD reads at a time
 SGD_STEP = Kernel("sgd_step", "sgd.cu")
 ADAM_STEP = Kernel("adam_step", "adam.cu")
 
@@ -27,7 +28,7 @@ def sgd(xs, gs, vs, firsts, lr, momentum, dampening, weight_decay, nesterov, max
         together[x.dtype if suits(x, g, v) else None].append((x, g, v, first))
     for dtype, rows in together.items():
         if dtype is not None:
-            launch(SGD_STEP, rows, *numbers)
+            launch(SGD_STEP, rows, *numbers, VALUES=VALUES)
         else:
             plain_sgd(*zip(*rows, strict=True), *numbers)
 
@@ -46,19 +47,21 @@ def adam(xs, gs, ms, vs, tops, steps, lr, beta1, beta2, eps, weight_decay, decou
             plain_adam(*zip(*rows, strict=True), [t] * len(rows), *numbers, *flags)
 
 
-def launch(kernel, rows, *numbers):
+def launch(kernel, rows, *numbers, **constants):
     """Launch `kernel(table, parts, *numbers)` over all values of several parameters.
 
     Args: rows: for each parameter its array, and what else the kernel needs of it: arrays of its
     shape, None, bools. All arrays must suit kernels and have one dtype. The kernel finds a row as
     `part_of` in table.cuh says: the size; then the row, arrays as addresses.
     """
+    refuse_capture("an optimiser's step takes its learning rate as a plain number; keep it outside")
     first = rows[0][0]
     xp = array_module(first)
     table = tuple((row[0].size, *map(_cell, row)) for row in rows)
     parts = _parts(xp, tuple(row[0] for row in table))
     arrays = _on_the_gpu(xp, table), parts  # most often all lies where it lay at the last step
-    kernel((len(parts),), arrays, *numbers, dtype=first.dtype, PART=PART, ROW=len(table[0]))
+    constants |= {"PART": PART, "ROW": len(table[0])}
+    kernel((len(parts),), arrays, *numbers, dtype=first.dtype, **constants)
 
 
 def _cell(value):

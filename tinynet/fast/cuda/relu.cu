@@ -1,12 +1,13 @@
 // ReLU and ReLU6; ops/activation.py has the formulas. All arrays as one row, in whatever order they
 // lie in memory. A thread reads VALUES values before it works on the first.
 
-// open: where the gradient passes; none if there will be no backward. A NaN stays, as in NumPy.
+#include "relu.cuh"
+
+// open: where the gradient passes; none if there will be no backward.
 extern "C" __global__ void relu(
     const real *x, real *y, bool *open, int size, int clipped, double ceiling)
 {
     const int first = blockIdx.x * THREADS * VALUES + threadIdx.x;
-    const real top = ceiling;
     real value[VALUES];
     for (int k = 0; k < VALUES; k++) {
         const int i = first + k * THREADS;
@@ -15,21 +16,23 @@ extern "C" __global__ void relu(
     for (int k = 0; k < VALUES; k++) {
         const int i = first + k * THREADS;
         if (i >= size) break;
-        const bool above = clipped && value[k] >= top, rises = value[k] > 0 && !above;
-        y[i] = above ? top : value[k] <= 0 ? 0 : value[k];
-        if (open) open[i] = rises;
+        y[i] = activated(value[k], clipped, ceiling);
+        if (open) open[i] = rises(value[k], clipped, ceiling);
     }
 }
 
-// A choice and not a product: an infinite or undefined gy does not get through a closed gate.
+// A choice and not a product: an infinite or undefined gy does not get through a closed gate. It is
+// read whether or not it does, so as not to wait for the one before the other is asked for.
 extern "C" __global__ void relu_gradient(const real *gy, const bool *open, real *gx, int size)
 {
     const int first = blockIdx.x * THREADS * VALUES + threadIdx.x;
     real g[VALUES];
+    bool passes[VALUES];
     for (int k = 0; k < VALUES; k++) {
         const int i = first + k * THREADS;
-        g[k] = i < size && open[i] ? gy[i] : 0;
+        g[k] = i < size ? gy[i] : 0;
+        passes[k] = i < size ? open[i] : false;
     }
     for (int k = 0; k < VALUES; k++)
-        if (first + k * THREADS < size) gx[first + k * THREADS] = g[k];
+        if (first + k * THREADS < size) gx[first + k * THREADS] = passes[k] ? g[k] : 0;
 }
