@@ -26,19 +26,23 @@ PRESETS = {
     "cifar100": {
         "network": "cifar-4x4",
         "width": 1.0,
-        "epochs": 100,
+        "epochs": 160,
         "lr": 0.4,
         "weight_decay": 5e-4,
         "label_smoothing": 0.1,
+        "mixup": 0.2,
+        "cutout": 8,
     },
     # the paper's strides but for the first: a 2x2 map, a quarter of the work
     "cifar100-compact": {
         "network": "cifar-2x2",
         "width": 1.0,
-        "epochs": 100,
+        "epochs": 160,
         "lr": 0.4,
         "weight_decay": 5e-4,
         "label_smoothing": 0.1,
+        "mixup": 0.2,
+        "cutout": 8,
     },
     # a network of Julia and Flux: twelve blocks with bottlenecks, width 0.1; --faults has its own
     "julia": {
