@@ -14,6 +14,7 @@ ENGINE = {"backend", "check", "tape", "tensor"}
 NETWORK = ENGINE | {"ops", "nn", "summary", "cores", "parallel"}
 SEES = {
     "backend": set(),
+    "cuda": {"backend"},
     "files": set(),
     "lock": {"files"},
     "cores": set(),
@@ -39,7 +40,7 @@ SEES = {
     "train_*": NETWORK
     | {"files", "tinynet", "mobilenet", "optim", "data", "training", "gradcheck"},
     # its __init__.py, the only one to name fast: without that folder everything works
-    "tinynet": NETWORK | {"optim", "data", "training", "gradcheck", "stepper", "fast"},
+    "tinynet": NETWORK | {"cuda", "optim", "data", "training", "gradcheck", "stepper", "fast"},
     "benchmarks": NETWORK
     | {"files", "tinynet", "mobilenet", "optim", "data", "training", "train_*"}
     | {"fast", "doctor"},

@@ -179,7 +179,7 @@ def test_only_the_wanted_gradients(rng, wanted, groups):
     ("shapes", "how", "message"),
     [
         ([(2, 3, 5, 5), (4, 2, 3, 3)], {}, r"3 channels, expected 2"),
-        ([(3, 5, 5), (4, 3, 3, 3)], {}, r"\(N, C, H, W\), got shape \(3, 5, 5\); add the batch"),
+        ([(5, 5), (4, 3, 3, 3)], {}, r"\(N, C, H, W\), got shape \(5, 5\)"),
         ([(2, 3, 5, 5), (4, 3, 3)], {}, r"weight must be \(O, C/groups, KH, KW\)"),
         ([(2, 3, 5, 5), (4, 3, 3, 3), (3,)], {}, r"bias must have shape \(4,\), got \(3,\)"),
         ([(2, 4, 5, 5), (3, 2, 3, 3)], {"groups": 2}, r"groups=2 does not divide the 3"),

@@ -33,16 +33,25 @@ from tinynet.autograd import (
     zeros_like,
 )
 from tinynet.autograd.functions import (
+    abs,
     add,
+    amax,
+    amin,
     argmax,
+    argmin,
     chunk,
     clamp,
+    clip,
+    div,
     exp,
     flatten,
     log,
     matmul,
     max,
+    maximum,
     mean,
+    min,
+    minimum,
     mul,
     permute,
     pow,
@@ -50,14 +59,17 @@ from tinynet.autograd.functions import (
     split,
     sqrt,
     squeeze,
+    std,
+    sub,
     sum,
     transpose,
     unsqueeze,
+    var,
 )
-from tinynet.backend import cuda_available, manual_seed
+from tinynet.backend import cuda_available, device, manual_seed
 from tinynet.nn.functional import log_softmax, relu, softmax
 
-from tinynet import nn, optim, parallel  # isort: skip  (after autograd, which they are made of)
+from tinynet import cuda, nn, optim, parallel  # isort: skip  (after autograd, which they are made of)
 
 try:
     from tinynet.fast import registry as _registry  # noqa: F401 (puts itself before the ops)
@@ -67,23 +79,37 @@ except ModuleNotFoundError as _error:
 
 __version__ = "0.1.0"
 
-float32, float64, int64 = _np.float32, _np.float64, _np.int64
+float32, float64, int32, int64 = _np.float32, _np.float64, _np.int32, _np.int64
 long, bool = _np.int64, _np.bool_  # noqa: A001 (torch's names, as tn.long and tn.bool)
+
+
+def is_tensor(value):
+    """Whether it is a Tensor."""
+    return isinstance(value, Tensor)
+
 
 __all__ = [
     "Function",
     "Graphed",
     "Step",
     "Tensor",
+    "abs",
     "add",
+    "amax",
+    "amin",
     "arange",
     "argmax",
+    "argmin",
     "backprop",
     "bool",
     "cat",
     "chunk",
     "clamp",
+    "clip",
+    "cuda",
     "cuda_available",
+    "device",
+    "div",
     "enable_grad",
     "exp",
     "flatten",
@@ -93,13 +119,17 @@ __all__ = [
     "full",
     "int64",
     "is_grad_enabled",
+    "is_tensor",
     "log",
     "log_softmax",
     "long",
     "manual_seed",
     "matmul",
     "max",
+    "maximum",
     "mean",
+    "min",
+    "minimum",
     "mul",
     "nn",
     "no_grad",
@@ -119,10 +149,13 @@ __all__ = [
     "sqrt",
     "squeeze",
     "stack",
+    "std",
+    "sub",
     "sum",
     "tensor",
     "transpose",
     "unsqueeze",
+    "var",
     "zeros",
     "zeros_like",
 ]

@@ -16,8 +16,33 @@ import warnings
 
 import numpy as np
 
+
+class device(str):  # noqa: N801 (torch's name)
+    """Where a tensor is: 'cpu', 'cuda' or 'cuda:0', with torch's `type` and `index`. It is a str,
+    and equal to one. `device("cuda", 0)` is `device("cuda:0")`. Raises ValueError for others."""
+
+    def __new__(cls, type, index=None):
+        name = type if index is None else f"{type}:{index}"
+        if name not in DEVICES:
+            raise ValueError(f"device: must be 'cpu', 'cuda' or 'cuda:0', got {name!r}")
+        return super().__new__(cls, name)
+
+    @property
+    def type(self):
+        return self.split(":")[0]
+
+    @property
+    def index(self):
+        return int(self.split(":")[1]) if ":" in self else None
+
+    def __repr__(self):
+        index = "" if self.index is None else f", index={self.index}"
+        return f"device(type={self.type!r}{index})"
+
+
 NUMPYS = (np.ndarray, np.generic)  # what NumPy's functions return
 DEVICES = ("cpu", "cuda", "cuda:0")
+CPU, CUDA = device("cpu"), device("cuda")
 INSTALL_HINT = """pip install -e ".[cuda12]" in tinynet's folder (".[cuda13]" for CUDA 13)"""
 
 
@@ -95,7 +120,7 @@ def is_array(value):
 
 def device_of(array):
     """'cpu' for a NumPy array, 'cuda' for a CuPy array."""
-    return "cpu" if array_module(array) is np else "cuda"
+    return CPU if array_module(array) is np else CUDA
 
 
 def owner(array):

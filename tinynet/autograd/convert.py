@@ -67,12 +67,32 @@ def promote(name, tensor, other, floating=False):
 def device_and_dtype(name, targets, device=None, dtype=None):
     """What `to("cuda", np.float64)` asks for: each target is a device if it names one."""
     for target in targets:
-        if isinstance(target, str) and target in backend.DEVICES:
+        if isinstance(target, Function.tensor_type):
+            device, dtype = target.device, target.dtype
+        elif isinstance(target, str) and target in backend.DEVICES:
             device = target
         elif target is not None:
             dtype = target
     device = None if device is None else backend.check_device(device)
     return device, None if dtype is None else check.dtype(name, dtype)
+
+
+def gpu(device):
+    """The device that `cuda(...)` is given: a name or the GPU's number."""
+    return backend.device(*(("cuda", device) if isinstance(device, int) else (device,)))
+
+
+def correction(name, correction, unbiased):
+    """What is subtracted from n: of torch's newer and its older argument, of which one is given.
+    (The older one may stand in the newer one's place.)"""
+    if isinstance(correction, bool):
+        correction, unbiased = None, correction
+    if unbiased is None:
+        return check.number(name, "correction", 1 if correction is None else correction)
+    if correction is not None:
+        raise TypeError(f"{name}: correction and unbiased are two words for one; give one")
+    check.choice(name, "unbiased", unbiased, (False, True))
+    return int(unbiased)
 
 
 def promote_dtypes(a, b):

@@ -21,16 +21,25 @@ def _function(name):
     return function
 
 
+abs = _function("abs")
 add = _function("add")
+amax = _function("amax")
+amin = _function("amin")
 argmax = _function("argmax")
+argmin = _function("argmin")
 chunk = _function("chunk")
 clamp = _function("clamp")
+clip = _function("clip")
+div = _function("div")
 exp = _function("exp")
 flatten = _function("flatten")
 log = _function("log")
 matmul = _function("matmul")
 max = _function("max")
+maximum = _function("maximum")
 mean = _function("mean")
+min = _function("min")
+minimum = _function("minimum")
 mul = _function("mul")
 permute = _function("permute")
 pow = _function("pow")
@@ -38,9 +47,12 @@ reshape = _function("reshape")
 split = _function("split")
 sqrt = _function("sqrt")
 squeeze = _function("squeeze")
+std = _function("std")
+sub = _function("sub")
 sum = _function("sum")
 transpose = _function("transpose")
 unsqueeze = _function("unsqueeze")
+var = _function("var")
 
 
 def cat(tensors, dim=0):

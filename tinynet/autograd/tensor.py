@@ -6,6 +6,7 @@ here. `convert.py` has what turns a user's data, numbers, dtypes and indices int
 """
 
 import collections
+import functools
 import math
 from typing import Any, NamedTuple
 
@@ -76,6 +77,21 @@ def _comparison(name, function, kinds="biuf"):
 def _to(target):
     name = target if isinstance(target, str) else target.__name__
     return _described(lambda self: self.to(target), name, f"The tensor as {name}.")
+
+
+def _numpys_names(method):
+    """A method that takes `axis` for `dim` and `keepdims` for `keepdim`, as torch's do."""
+
+    @functools.wraps(method)
+    def either(self, *args, **kwargs):
+        for theirs, ours in (("axis", "dim"), ("keepdims", "keepdim")):
+            if theirs in kwargs:
+                if ours in kwargs:
+                    raise TypeError(f"{method.__name__}: {theirs} and {ours} are one; give one")
+                kwargs[ours] = kwargs.pop(theirs)
+        return method(self, *args, **kwargs)
+
+    return either
 
 
 def _in_place(name, method):
@@ -267,10 +283,12 @@ class Tensor:
 
     # conversions; those to another floating dtype or device carry gradients
 
-    def to(self, *targets, device=None, dtype=None):
-        """The tensor on a device and/or in a dtype: `x.to("cuda")`, `x.to(np.float64)`."""
+    def to(self, *targets, device=None, dtype=None, non_blocking=False, copy=False):
+        """The tensor on a device and/or in a dtype: `x.to("cuda")`, `x.to(np.float64)`, or those of
+        another tensor. non_blocking: as torch's, and of no effect. copy: never the tensor itself.
+        """
         device, dtype = convert.device_and_dtype("to", targets, device, dtype)
-        out = self
+        out = self.clone() if copy else self
         if dtype is not None and dtype != self.dtype:
             if self.dtype.kind == dtype.kind == "f":
                 out = e.Cast.apply(out, dtype=dtype)
@@ -281,7 +299,16 @@ class Tensor:
         return out
 
     float, double, long, bool = map(_to, (np.float32, np.float64, np.int64, np.bool_))
-    cpu, cuda = _to("cpu"), _to("cuda")
+    int, cpu = _to(np.int32), _to("cpu")
+
+    def cuda(self, device="cuda", non_blocking=False):
+        """The tensor on the GPU."""
+        return self.to(convert.gpu(device))
+
+    def type_as(self, other):
+        """The tensor in the dtype and on the device of `other`."""
+        check.tensors("type_as", other=other)
+        return self.to(other)
 
     def floating(self):
         """The tensor itself if it holds floats, else as float32 (torch's default)."""
@@ -313,6 +340,14 @@ class Tensor:
         return float(self.item())
 
     def __int__(self):
+        return int(self.item())
+
+    def __index__(self):
+        if self.array.size != 1 or self.dtype.kind not in "iu":
+            raise TypeError(
+                f"index: only a tensor of one integer can serve as one, got {self.dtype} of shape "
+                f"{self.shape}"
+            )
         return int(self.item())
 
     def __bool__(self):
@@ -373,38 +408,47 @@ class Tensor:
 
     clamp = clip
 
-    # reductions; dim: None (all axes), an axis or a tuple of axes
+    # reductions; dim: None (all axes), an axis or a tuple of axes; axis and keepdims, NumPy's names
+    # of the arguments, are taken too
 
+    @_numpys_names
     def sum(self, dim=None, keepdim=False):
         axes, keepdim = self._axes("sum", dim, keepdim)
         return r.Sum.apply(self, dim=axes, keepdim=keepdim)
 
+    @_numpys_names
     def mean(self, dim=None, keepdim=False):
         axes, keepdim = self._some("mean", dim, keepdim)
         return r.Mean.apply(self.floating(), dim=axes, keepdim=keepdim)
 
-    def var(self, dim=None, correction=1, keepdim=False):
-        """Mean squared distance from the mean, in two passes; divided by n - correction."""
+    @_numpys_names
+    def var(self, dim=None, correction=None, keepdim=False, *, unbiased=None):
+        """Mean squared distance from the mean, in two passes; divided by n - correction (1 if not
+        given). unbiased=False, torch's older word, is correction=0."""
         axes, keepdim = self._some("var", dim, keepdim)
-        correction = check.number("var", "correction", correction)
+        correction = convert.correction("var", correction, unbiased)
         count = math.prod(self.shape[axis] for axis in axes)
         centred = self.floating() - self.mean(axes, keepdim=True)
         return (centred * centred).sum(axes, keepdim) / max(count - correction, 0)
 
-    def std(self, dim=None, correction=1, keepdim=False):
+    @_numpys_names
+    def std(self, dim=None, correction=None, keepdim=False, *, unbiased=None):
         """The square root of `var`; its gradient is 0 where all values are equal."""
-        return r.Deviation.apply(self.var(dim, correction, keepdim))
+        return r.Deviation.apply(self.var(dim, correction, keepdim, unbiased=unbiased))
 
+    @_numpys_names
     def amax(self, dim=None, keepdim=False):
         """The largest element; among equals the gradient is shared."""
         axes, keepdim = self._some("amax", dim, keepdim)
         return r.Max.apply(self, dim=axes, keepdim=keepdim)
 
+    @_numpys_names
     def amin(self, dim=None, keepdim=False):
         """The smallest element; among equals the gradient is shared."""
         axes, keepdim = self._some("amin", dim, keepdim)
         return r.Min.apply(self, dim=axes, keepdim=keepdim)
 
+    @_numpys_names
     def max(self, dim=None, keepdim=False):
         """`x.max()`: the largest element. `x.max(dim)`: (values, indices) along one axis, the
         gradient going to the first largest. `x.max(other)`: elementwise, as `maximum`."""
@@ -412,16 +456,19 @@ class Tensor:
             return self.maximum(dim)
         return self.amax() if dim is None else self._extreme("max", dim, keepdim)
 
+    @_numpys_names
     def min(self, dim=None, keepdim=False):
         """As `max`, for the smallest."""
         if isinstance(dim, Tensor):
             return self.minimum(dim)
         return self.amin() if dim is None else self._extreme("min", dim, keepdim)
 
+    @_numpys_names
     def argmax(self, dim=None, keepdim=False):
         """The position of the (first) largest element, in the flattened tensor without dim."""
         return self._argument("argmax", dim, keepdim)
 
+    @_numpys_names
     def argmin(self, dim=None, keepdim=False):
         return self._argument("argmin", dim, keepdim)
 

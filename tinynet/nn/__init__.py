@@ -2,8 +2,8 @@
 
 from tinynet.nn import functional, init, utils
 from tinynet.nn.activation import Dropout, LogSoftmax, ReLU, ReLU6, Softmax
-from tinynet.nn.batchnorm import BatchNorm2d, SyncBatchNorm
-from tinynet.nn.containers import ModuleList, Sequential
+from tinynet.nn.batchnorm import BatchNorm1d, BatchNorm2d, SyncBatchNorm
+from tinynet.nn.containers import ModuleDict, ModuleList, Sequential
 from tinynet.nn.conv import Conv2d, ZeroPad2d
 from tinynet.nn.fusion import fold_batchnorm
 from tinynet.nn.linear import Flatten, Identity, Linear
@@ -14,6 +14,7 @@ from tinynet.nn.pooling import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
 __all__ = [
     "AdaptiveAvgPool2d",
     "AvgPool2d",
+    "BatchNorm1d",
     "BatchNorm2d",
     "Conv2d",
     "CrossEntropyLoss",
@@ -24,6 +25,7 @@ __all__ = [
     "LogSoftmax",
     "MaxPool2d",
     "Module",
+    "ModuleDict",
     "ModuleList",
     "Parameter",
     "ReLU",

@@ -9,15 +9,11 @@ from tinynet.nn import init
 from tinynet.nn.module import Module, Parameter
 
 
-class BatchNorm2d(Module):
-    """Normalise each channel of (N, num_features, H, W), then scale by weight and add bias.
-
-    In training by the batch's statistics, which also move the running ones:
-    new = (1 - momentum) old + momentum batch (the variance unbiased); momentum None averages all
-    batches alike. In evaluation by the running ones (if track_running_stats).
-    """
+class _BatchNorm(Module):
+    """What the layers for inputs of other shapes have in common."""
 
     group = None  # of workers over whose shares of a batch the statistics are taken
+    shapes = ()  # that the input may have
 
     def __init__(
         self,
@@ -32,10 +28,11 @@ class BatchNorm2d(Module):
         bias=True,
     ):
         super().__init__()
-        self.num_features = check.integer("BatchNorm2d", "num_features", num_features, least=1)
-        check.number("BatchNorm2d", "eps", eps, 0)
+        name = type(self).__name__
+        self.num_features = check.integer(name, "num_features", num_features, least=1)
+        check.number(name, "eps", eps, 0)
         if momentum is not None:
-            check.number("BatchNorm2d", "momentum", momentum, 0, 1)
+            check.number(name, "momentum", momentum, 0, 1)
         self.eps, self.momentum = eps, momentum
         self.affine, self.track_running_stats = affine, track_running_stats
         for name, wanted in (("weight", affine), ("bias", affine and bias)):
@@ -66,6 +63,11 @@ class BatchNorm2d(Module):
             init.zeros_(self.bias)
 
     def forward(self, x):
+        if isinstance(x, Tensor) and x.array.ndim not in map(len, self.shapes):
+            wanted = " or ".join(f"({', '.join(shape)})" for shape in self.shapes)
+            raise ValueError(
+                f"{type(self).__name__}: expected an input of shape {wanted}, got shape {x.shape}"
+            )
         mean, var, batches = self.running_mean, self.running_var, self.num_batches_tracked
         training, momentum = self.training or mean is None, self.momentum
         if self.training and not self.track_running_stats:
@@ -92,6 +94,29 @@ class BatchNorm2d(Module):
             f"affine={self.affine}, bias={self.bias is not None}, "
             f"track_running_stats={self.track_running_stats}"
         )
+
+
+class BatchNorm1d(_BatchNorm):
+    """Normalise each channel of (N, num_features) or (N, num_features, L), then scale by weight and
+    add bias.
+
+    In training by the batch's statistics, which also move the running ones:
+    new = (1 - momentum) old + momentum batch (the variance unbiased); momentum None averages all
+    batches alike. In evaluation by the running ones (if track_running_stats).
+    """
+
+    shapes = "NC", "NCL"
+
+
+class BatchNorm2d(_BatchNorm):
+    """Normalise each channel of (N, num_features, H, W), then scale by weight and add bias.
+
+    In training by the batch's statistics, which also move the running ones:
+    new = (1 - momentum) old + momentum batch (the variance unbiased); momentum None averages all
+    batches alike. In evaluation by the running ones (if track_running_stats).
+    """
+
+    shapes = ("NCHW",)
 
 
 class SyncBatchNorm(BatchNorm2d):

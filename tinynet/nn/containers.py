@@ -112,3 +112,57 @@ class ModuleList(_Indexed):
                 text = f"{len(names)} x {text}"
             texts.append(("-".join(dict.fromkeys((names[0], names[-1]))), text))
         return texts
+
+
+class ModuleDict(Module):
+    """Modules by name, whose parameters are found; it has no forward of its own."""
+
+    def __init__(self, modules=None):
+        super().__init__()
+        self.update({} if modules is None else modules)
+
+    def __getitem__(self, key):
+        return self._modules[key]
+
+    def __setitem__(self, key, module):
+        self.add_module(key, module)
+
+    def __delitem__(self, key):
+        del self._modules[key]
+
+    def __len__(self):
+        return len(self._modules)
+
+    def __iter__(self):
+        return iter(self._modules)
+
+    def __contains__(self, key):
+        return key in self._modules
+
+    def clear(self):
+        self._modules.clear()
+
+    def pop(self, key):
+        return self._modules.pop(key)
+
+    def keys(self):
+        return self._modules.keys()
+
+    def items(self):
+        return self._modules.items()
+
+    def values(self):
+        return self._modules.values()
+
+    def update(self, modules):
+        """Add or replace modules: a mapping, or pairs of a name and a module."""
+        pairs = modules.items() if hasattr(modules, "items") else modules
+        try:
+            pairs = [(name, module) for name, module in pairs]
+        except (TypeError, ValueError):
+            raise TypeError(
+                "ModuleDict: expected a mapping or pairs of a name and a module, got "
+                f"{type(modules).__name__}"
+            ) from None
+        for name, module in pairs:
+            self.add_module(name, module)

@@ -11,9 +11,9 @@ from tinynet.nn.module import Module, Parameter
 class Conv2d(Module):
     """Convolution of (N, in_channels, H, W) with weight (out_channels, in_channels/groups, KH, KW).
 
-    Arguments as torch's; only zero padding. groups == in_channels is a depthwise convolution and
-    has an op of its own (tinynet/ops/depthwise.py). Weights start as torch's: uniform within
-    1/sqrt(fan_in), the bias too.
+    Arguments as torch's; padding_mode: 'zeros', or a mode of `functional.pad`. groups ==
+    in_channels is a depthwise convolution and has an op of its own (tinynet/ops/depthwise.py).
+    Weights start as torch's: uniform within 1/sqrt(fan_in), the bias too.
     """
 
     def __init__(
@@ -39,14 +39,17 @@ class Conv2d(Module):
                 f"Conv2d: groups={groups} must divide in_channels={in_channels} "
                 f"and out_channels={out_channels}"
             )
-        check.choice("Conv2d", "padding_mode", padding_mode, ("zeros",))
+        check.choice("Conv2d", "padding_mode", padding_mode, ("zeros", *F.BEYOND))
+        self.padding_mode = padding_mode
         self.kernel_size = check.pair("Conv2d", "kernel_size", kernel_size, least=1)
         self.stride = check.pair("Conv2d", "stride", stride, least=1)
         self.dilation = check.pair("Conv2d", "dilation", dilation, least=1)
         self.padding = (
             padding if isinstance(padding, str) else check.pair("Conv2d", "padding", padding)
         )
-        F.conv_window(self.kernel_size, self.stride, self.padding, self.dilation)  # may refuse
+        # may refuse
+        window = F.conv_window(self.kernel_size, self.stride, self.padding, self.dilation)
+        self._border = [side for axis in window.padding[::-1] for side in axis]
         shape = (out_channels, in_channels // groups, *self.kernel_size)
         self.weight = Parameter(np.empty(shape, np.float32))
         self.register_parameter(
@@ -59,9 +62,10 @@ class Conv2d(Module):
         init.layer_default_(self.weight, self.bias)
 
     def forward(self, x):
-        return F.conv2d(
-            x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups
-        )
+        padding = self.padding
+        if self.padding_mode != "zeros":
+            x, padding = F.pad(x, self._border, self.padding_mode), 0
+        return F.conv2d(x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
 
     def extra_repr(self):
         text = (
@@ -74,7 +78,11 @@ class Conv2d(Module):
             text += f", dilation={self.dilation}"
         if self.groups != 1:
             text += f", groups={self.groups}"
-        return text if self.bias is not None else text + ", bias=False"
+        if self.bias is None:
+            text += ", bias=False"
+        if self.padding_mode != "zeros":
+            text += f", padding_mode={self.padding_mode}"
+        return text
 
 
 class ZeroPad2d(Module):

@@ -1,6 +1,7 @@
 """Layers as functions, by torch's names: arguments are checked here, then an op is applied."""
 
 import functools
+import math
 
 import numpy as np
 
@@ -34,6 +35,19 @@ __all__ = [
 ]
 
 
+def _or_one_image(function):
+    """A function of (N, C, H, W) that also takes a single image (C, H, W), and then gives one."""
+
+    @functools.wraps(function)
+    def either(input, *args, **kwargs):
+        if isinstance(input, Tensor) and input.array.ndim == 3:
+            return function(input.unsqueeze(0), *args, **kwargs).squeeze(0)
+        return function(input, *args, **kwargs)
+
+    return either
+
+
+@_or_one_image
 def conv2d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
     """Convolution (N, C, H, W) -> (N, O, HO, WO), HO = floor((H + 2p - d(KH-1) - 1)/s) + 1.
 
@@ -117,12 +131,16 @@ def batch_norm(
     num_batches_tracked=None,
     group=None,
 ):
-    """Batch normalisation of (N, C, H, W) over N, H, W; the running tensors change in training.
+    """Batch normalisation of (N, C, H, W), (N, C, L) or (N, C) over all axes but C; the running
+    tensors change in training.
 
     num_batches_tracked: a tensor of one int64, to which training adds 1. group: of workers with a
     share of the batch each (`parallel.current()`): training then normalises the batch as a whole.
     """
     check.tensors("batch_norm", input=input)
+    given = input.array.shape
+    if len(given) in (2, 3):
+        input = input.reshape(*given[:2], 1, math.prod(given[2:]))
     N, C, H, W = _images("batch_norm", input)
     if weight is None:
         weight = Tensor(np.ones_like(input.array, shape=C))
@@ -165,7 +183,7 @@ def batch_norm(
     for tensor in (running_mean, running_var, num_batches_tracked) if training else ():
         if tensor is not None:
             tensor.changed()
-    return y
+    return y if len(given) == 4 else y.reshape(given)
 
 
 def relu(input, inplace=False):
@@ -182,6 +200,7 @@ def relu6(input, inplace=False):
     return input.become("relu6", y) if inplace else y
 
 
+@_or_one_image
 def adaptive_avg_pool2d(input, output_size):
     """Average to `output_size`: an int or (HO, WO), None keeping that axis."""
     check.floats("adaptive_avg_pool2d", input=input)
@@ -225,6 +244,7 @@ def _pool_window(name, input, kernel_size, stride, padding, dilation, ceil_mode)
     return window
 
 
+@_or_one_image
 def avg_pool2d(input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True):
     """Average over windows; stride defaults to the kernel size.
 
@@ -243,6 +263,7 @@ def avg_pool2d(input, kernel_size, stride=None, padding=0, ceil_mode=False, coun
     return AveragePool2d.apply(input, window=window, divisor=to_device(divisor, input.device))
 
 
+@_or_one_image
 def max_pool2d(input, kernel_size, stride=None, padding=0, dilation=1, *, ceil_mode=False):
     """The largest value of each window; stride defaults to the kernel size.
 
@@ -253,13 +274,16 @@ def max_pool2d(input, kernel_size, stride=None, padding=0, dilation=1, *, ceil_m
 
 
 def pad(input, pad, mode="constant", value=None):
-    """A border of `value` (by default 0) around the last axes.
+    """A border around the last axes: of `value` (by default 0) or, as the mode says, of what lies
+    beyond a mirror in the last pixel ('reflect'), of that pixel itself ('replicate'), of what lies
+    at the other side ('circular').
 
     pad = (left, right, top, bottom, ...): the last axis first, two numbers per axis, from 0 up.
-    Modes other than 'constant' are not supported.
     """
     check.tensors("pad", input=input)
-    check.choice("pad", "mode", mode, ("constant",))
+    check.choice("pad", "mode", mode, ("constant", *BEYOND))
+    if mode != "constant" and value is not None:
+        raise ValueError(f"pad: a value is for mode 'constant', got {value!r} with {mode!r}")
     value = check.number("pad", "value", 0 if value is None else value)
     pad = tuple(pad) if isinstance(pad, tuple | list) else (pad,)
     whole = all(hasattr(p, "__index__") and p >= 0 for p in pad)
@@ -269,7 +293,27 @@ def pad(input, pad, mode="constant", value=None):
             f"from 0 up, for an input of shape {input.shape}, got {pad!r}"
         )
     sides = tuple(zip(pad[-2::-2], pad[::-2], strict=True))
-    return Pad.apply(input, sides=sides, value=value)
+    if mode == "constant":
+        return Pad.apply(input, sides=sides, value=value)
+    for axis, (before, after) in enumerate(sides, input.ndim - len(sides)):
+        size = input.shape[axis]
+        most = size - (mode == "reflect") if mode != "replicate" else math.inf if size else 0
+        if max(before, after) > most:
+            raise ValueError(
+                f"pad: mode {mode!r} can add at most {most} on either side of an axis of {size}, "
+                f"got {before} and {after}"
+            )
+        if before or after:
+            places = BEYOND[mode](np.arange(-before, size + after), size)
+            input = input[(slice(None),) * axis + (places,)]
+    return input
+
+
+BEYOND = {  # which pixel of an axis of so many stands at a place beyond its ends
+    "reflect": lambda place, size: size - 1 - abs(size - 1 - abs(place)),
+    "replicate": lambda place, size: place.clip(0, size - 1),
+    "circular": lambda place, size: place % size,
+}
 
 
 def dropout(input, p=0.5, training=True, inplace=False):

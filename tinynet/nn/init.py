@@ -6,8 +6,11 @@ Glorot ("xavier"): Glorot and Bengio (2010), equation 16. He ("kaiming"): He et 
 
 import math
 
+import numpy as np
+
 from tinynet import check
 from tinynet.autograd import Tensor, no_grad
+from tinynet.backend import random_generator
 
 
 def _fill(name, tensor, method, *args):
@@ -97,3 +100,60 @@ def layer_default_(weight, bias=None):
     if bias is not None:
         bound = 1 / math.sqrt(fans(weight)[0])
         uniform_(bias, -bound, bound)
+
+
+def trunc_normal_(tensor, mean=0.0, std=1.0, a=-2.0, b=2.0):
+    """Draws from N(mean, std**2), those outside of [a, b] drawn again."""
+    check.tensors("init.trunc_normal_", tensor=tensor)
+    mean, std = check.number("init", "mean", mean), check.number("init", "std", std, low=0)
+    low, high = check.number("init", "a", a), check.number("init", "b", b)
+    # fewer than one draw in a thousand would count
+    if low >= high or mean - 3 * std > high or mean + 3 * std < low:
+        raise ValueError(
+            f"init.trunc_normal_: [a, b] = [{low}, {high}] must be a span within three deviations "
+            f"of the mean {mean} (std {std})"
+        )
+    values = np.full(tensor.shape, np.inf)
+    while (outside := (values < low) | (values > high)).any():
+        values[outside] = random_generator().normal(mean, std, outside.sum())
+    return _fill("trunc_normal_", tensor, "copy_", values)
+
+
+def orthogonal_(tensor, gain=1):
+    """Rows (or columns, whichever are fewer) of (O, ...), read as a matrix, that are orthogonal and
+    of length `gain`: Saxe et al., arXiv 1312.6120."""
+    check.tensors("init.orthogonal_", tensor=tensor)
+    if tensor.ndim < 2:
+        raise ValueError(f"init.orthogonal_: needs at least 2 axes, got shape {tensor.shape}")
+    gain = check.number("init", "gain", gain)
+    rows, columns = tensor.shape[0], math.prod(tensor.shape[1:])
+    tall = random_generator().normal(size=(max(rows, columns), min(rows, columns)))
+    q, r = np.linalg.qr(tall)
+    q *= np.sign(np.diagonal(r))  # else the signs would not be random
+    values = gain * (q.T if rows < columns else q)
+    return _fill("orthogonal_", tensor, "copy_", values.reshape(tensor.shape))
+
+
+def eye_(tensor):
+    """The identity, as far as it fits (O, I)."""
+    check.tensors("init.eye_", tensor=tensor)
+    if tensor.ndim != 2:
+        raise ValueError(f"init.eye_: needs 2 axes, got shape {tensor.shape}")
+    return _fill("eye_", tensor, "copy_", np.eye(*tensor.shape))
+
+
+def dirac_(tensor, groups=1):
+    """A convolution's weight (O, I, KH, KW) that gives the input itself, as far as the channels
+    reach, in each group."""
+    check.tensors("init.dirac_", tensor=tensor)
+    if not 3 <= tensor.ndim <= 5:
+        raise ValueError(f"init.dirac_: needs 3 to 5 axes, got shape {tensor.shape}")
+    O, I, *kernel = tensor.shape
+    groups = check.integer("init.dirac_", "groups", groups, least=1)
+    if O % groups:
+        raise ValueError(f"init.dirac_: groups={groups} does not divide the {O} output channels")
+    values, middle = np.zeros(tensor.shape), tuple(size // 2 for size in kernel)
+    for group in range(groups):
+        for channel in range(min(O // groups, I)):
+            values[(group * (O // groups) + channel, channel, *middle)] = 1
+    return _fill("dirac_", tensor, "copy_", values)

@@ -2,7 +2,7 @@
 
 from tinynet import backend
 from tinynet.autograd import Tensor
-from tinynet.autograd.convert import device_and_dtype
+from tinynet.autograd.convert import device_and_dtype, gpu
 from tinynet.nn.state import StateMethods
 
 
@@ -225,10 +225,11 @@ class Module(StateMethods):
             else:
                 parameter.grad.zero_()
 
-    def to(self, *targets, device=None, dtype=None):
+    def to(self, *targets, device=None, dtype=None, non_blocking=False):
         """Move all parameters and buffers, in place: `to("cuda")`, `to(np.float64)`.
 
-        A dtype must be floating and is taken by the floating tensors only.
+        A dtype must be floating and is taken by the floating tensors only. non_blocking: as
+        torch's, and of no effect.
         """
         device, dtype = device_and_dtype("Module.to", targets, device, dtype)
         if dtype is not None and dtype.kind != "f":
@@ -248,8 +249,8 @@ class Module(StateMethods):
     def cpu(self):
         return self.to("cpu")
 
-    def cuda(self):
-        return self.to("cuda")
+    def cuda(self, device="cuda"):
+        return self.to(gpu(device))
 
     def float(self):
         return self.to("float32")

@@ -9,6 +9,7 @@ from collections import Counter
 
 from tinynet import check
 from tinynet.optim.onecycle import OneCycleLR
+from tinynet.optim.plateau import ReduceLROnPlateau
 from tinynet.optim.schedule import (
     MOST,
     LRScheduler,
@@ -22,11 +23,13 @@ from tinynet.optim.state import brief
 
 __all__ = [
     "CosineAnnealingLR",
+    "ExponentialLR",
     "LRScheduler",
     "LambdaLR",
     "LinearLR",
     "MultiStepLR",
     "OneCycleLR",
+    "ReduceLROnPlateau",
     "SequentialLR",
     "StepLR",
 ]
@@ -132,6 +135,25 @@ class MultiStepLR(LRScheduler):
     def _get_closed_form_lr(self):
         passed = sum(n for epoch, n in self.milestones.items() if epoch <= self.last_epoch)
         return [base_lr * self.gamma**passed for base_lr in self.base_lrs]
+
+
+class ExponentialLR(LRScheduler):
+    """lr is multiplied by gamma every epoch."""
+
+    def __init__(self, optimizer, gamma, last_epoch=-1):
+        vars(self).update(self._checked("ExponentialLR", {"gamma": gamma}))
+        super().__init__(optimizer, last_epoch)
+
+    def _checked(self, name, settings):
+        return {"gamma": check.number(name, "gamma", settings["gamma"])}
+
+    def get_lr(self):
+        if self._is_initial:
+            return self._group_lrs()
+        return [lr * self.gamma for lr in self._group_lrs()]
+
+    def _get_closed_form_lr(self):
+        return [base_lr * self.gamma**self.last_epoch for base_lr in self.base_lrs]
 
 
 class LinearLR(LRScheduler):
