@@ -35,29 +35,20 @@ __all__ = [
 ]
 
 
-def _or_one_image(function):
-    """A function of (N, C, H, W) that also takes a single image (C, H, W), and then gives one."""
-
-    @functools.wraps(function)
-    def either(input, *args, **kwargs):
-        if isinstance(input, Tensor) and input.array.ndim == 3:
-            return function(input.unsqueeze(0), *args, **kwargs).squeeze(0)
-        return function(input, *args, **kwargs)
-
-    return either
-
-
-@_or_one_image
 def conv2d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
     """Convolution (N, C, H, W) -> (N, O, HO, WO), HO = floor((H + 2p - d(KH-1) - 1)/s) + 1.
 
     Args: weight (O, C/groups, KH, KW); bias (O,) or None; stride, padding, dilation: an int
     or (height, width); padding also 'valid' or 'same' (output as large as the input, stride 1).
-    groups: the channels fall into groups that do not meet; groups == C is depthwise.
+    groups: the channels fall into groups that do not meet; groups == C is depthwise. A single image
+    (C, H, W) gives a single one.
     """
     check.floats("conv2d", input=input, weight=weight, bias=bias)
     if weight.array.ndim != 4:
         raise ValueError(f"conv2d: weight must be (O, C/groups, KH, KW), got shape {weight.shape}")
+    if input.array.ndim == 3:
+        one = conv2d(input.unsqueeze(0), weight, bias, stride, padding, dilation, groups)
+        return one.squeeze(0)
     (_, C, H, W), (O, Cg, *kernel) = _images("conv2d", input), weight.array.shape
     if 0 in weight.array.shape:
         raise ValueError(f"conv2d: weight has no elements, got shape {weight.shape}")
@@ -198,6 +189,18 @@ def relu6(input, inplace=False):
     check.tensors("relu6", input=input)
     y = ReLU6.apply(input)
     return input.become("relu6", y) if inplace else y
+
+
+def _or_one_image(function):
+    """A function of (N, C, H, W) that also takes a single image (C, H, W), and then gives one."""
+
+    @functools.wraps(function)
+    def either(input, *args, **kwargs):
+        if isinstance(input, Tensor) and input.array.ndim == 3:
+            return function(input.unsqueeze(0), *args, **kwargs).squeeze(0)
+        return function(input, *args, **kwargs)
+
+    return either
 
 
 @_or_one_image
