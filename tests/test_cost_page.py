@@ -1,12 +1,14 @@
 """The cost explorer, in a real browser, against the counts of the networks themselves."""
 
 import random
+from pathlib import Path
 
 import pytest
 from browser import open_page  # noqa: F401  (a fixture)
 from test_mobilenet import PAPER
 
 import mobilenet
+import tinynet
 import tinynet.nn as nn
 from tinynet.stepper.cost import save_cost_page
 from tinynet.summary import summary
@@ -226,6 +228,76 @@ def test_a_module_name_is_only_text(tmp_path, open_page):  # noqa: F811
     assert rows.first.locator("th").inner_text().strip() == name
     assert rows.first.get_attribute("data-layer") == name
     assert page.locator("img").count() == 0
+
+
+def test_a_link_opens_a_layer_of_ones_own(file, open_page):  # noqa: F811
+    page = open_page(f"{file.as_uri()}#own-kernel=5&own-in=16&own-out=24&own-size=15&own-stride=2")
+    assert f"{25 * 16 * 24 * 8 * 8:,}" in page.inner_text("#own-result")
+    assert page.evaluate("document.getElementById('h-own').getBoundingClientRect().top") < 300
+
+
+def test_a_link_opens_a_layer_of_a_network(file, open_page):  # noqa: F811
+    page = open_page(
+        f"{file.as_uri()}#network=shallow&width=0.5&resolution=160&classes=7&kernel=5"
+        "&layer=blocks.3.pointwise"
+    )
+    assert page.input_value("#width") == "0.5" and page.input_value("#classes") == "7"
+    assert page.locator("tr.chosen").get_attribute("data-layer") == "blocks.3.pointwise"
+    assert page.get_by_label("5×5").is_checked()
+    assert page.evaluate("scrollY") > 0
+    assert page.locator("#network option:checked").inner_text() == "shallow"
+
+
+def test_the_address_holds_what_is_set(page, open_page):  # noqa: F811
+    page.select_option("#network", label="cifar-4x4")
+    turn(page, width=0.25, classes=42)
+    page.get_by_label("7×7").check()
+    page.locator("[data-layer='blocks.7.pointwise'] input").check()
+    page.fill("#own-in", "96")
+    page.fill("#own-out", "33")
+    other = open_page(page.evaluate("location.href"))
+    for selector in ("#mult-adds", "#parameters", "#own-result"):
+        assert other.inner_text(selector) == page.inner_text(selector)
+    assert other.locator("tr.chosen").get_attribute("data-layer") == "blocks.7.pointwise"
+
+
+@pytest.mark.parametrize(
+    ("link", "words"),
+    [
+        ("width=-1", "Width must be a number from 0.01 to 4"),
+        ("classes=<img src=x onerror=alert(1)>", "Classes must be a whole number"),
+        ("own-kernel=1e9", "Kernel"),
+    ],
+)
+def test_a_link_that_makes_no_sense_is_said(file, open_page, link, words):  # noqa: F811
+    page = open_page(f"{file.as_uri()}#{link}&network=<b>&layer=nowhere&kernel=2")
+    assert words in page.inner_text("#problem") + page.inner_text("#own-problem")
+    assert totals(page) == (568_740_352, 4_231_976)
+
+
+def test_the_policy_lets_nothing_be_loaded(page):
+    policy = page.locator("meta[http-equiv=Content-Security-Policy]").get_attribute("content")
+    assert "default-src 'none'" in policy and "http" not in policy
+
+
+def test_no_page_of_the_project_writes_data_as_html():
+    """Names and titles are text: no script of a page makes elements out of a string."""
+    folder = Path(tinynet.__file__).parent
+    scripts = [*folder.rglob("*.js"), *folder.rglob("*.html")]
+    assert len(scripts) > 20
+    makers = (
+        "innerHTML",
+        "outerHTML",
+        "insertAdjacentHTML",
+        "document.write",
+        "eval(",
+        "new Function",
+    )
+    for script in scripts:
+        text = script.read_text("utf-8")
+        assert not [maker for maker in makers if maker in text], script
+        if "<html" in text:
+            assert "default-src 'none'" in text, script
 
 
 def test_networks_that_the_page_cannot_count_are_refused(tmp_path):

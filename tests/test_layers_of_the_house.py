@@ -16,6 +16,7 @@ SEES = {
     "backend": set(),
     "cuda": {"backend"},
     "files": set(),
+    "pages": set(),
     "lock": {"files"},
     "cores": set(),
     "tape": {"backend"},
@@ -30,10 +31,10 @@ SEES = {
     # whatever it replaces: ops, an optimiser's update, what a Sequential does with its layers
     "fast": ENGINE | {"ops", "nn", "optim", "data"},
     "gradcheck": ENGINE,
-    "stepper": ENGINE | {"files"},
-    "lessons": NETWORK | {"tinynet", "mobilenet", "stepper"},
+    "stepper": ENGINE | {"files", "pages"},
+    "lessons": NETWORK | {"tinynet", "mobilenet", "stepper", "files", "data", "training", "pages"},
     "predict": NETWORK | {"files", "data"},
-    "training": NETWORK | {"files", "lock", "optim", "swa_utils", "data", "tinynet"},
+    "training": NETWORK | {"files", "pages", "lock", "optim", "swa_utils", "data", "tinynet"},
     "summary": ENGINE | {"ops", "nn"},
     "doctor": NETWORK | {"tinynet"},
     "mobilenet": NETWORK | {"tinynet", "training", "predict"},
@@ -56,7 +57,11 @@ ALONE = {  # who may
 
 def area(path):
     """The layer a file belongs to: 'nn' for tinynet/nn/conv.py, 'train_*' for the scripts."""
-    if path.parts[:2] == ("tinynet", "stepper") and path.name in ("__main__.py", "lessons.py"):
+    if path.parts[:2] == ("tinynet", "stepper") and path.parts[2] in (
+        "__main__.py",
+        "lessons",
+        "model.py",
+    ):
         return "lessons"
     if path.as_posix() == "tinynet/optim/swa_utils.py":
         return "swa_utils"

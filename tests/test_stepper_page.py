@@ -7,6 +7,7 @@ from browser import last_step, open_page  # noqa: F401  (a fixture)
 from tinynet import stepper
 from tinynet.stepper.lessons import LESSONS
 from tinynet.stepper.page import save_html
+from tinynet.stepper.page.alive import EVERY
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +127,7 @@ def test_gradients_and_terms_are_those_of_the_trace(lesson, name):
             continue
         select(page, node)
         index = np.unravel_index(0, gradient.shape)
-        if gradient.size > 24:
+        if gradient.size > EVERY:
             index = np.unravel_index(gradient.argmax(), gradient.shape)
         np.testing.assert_allclose(shown_sum(page, "Gradient of this node"), gradient[index], 1e-6)
         check = float(page.locator("[data-fd]").get_attribute("data-fd"))
@@ -135,10 +136,12 @@ def test_gradients_and_terms_are_those_of_the_trace(lesson, name):
             continue
         step = next(s for s in trace.steps if s.node is node)
         gx = step.gxs[next(i for i, gx in enumerate(step.gxs) if gx is not None)]
-        index = (gx.argmax() if gx.size > 24 else 0) if gx.size else None
+        index = (gx.argmax() if gx.size > EVERY else 0) if gx.size else None
         shown = shown_sum(page, "What it sends back")
         np.testing.assert_allclose(shown, gx.flat[index], 1e-6, atol=1e-12)
-        rows = page.locator("table.terms").first.locator("tbody tr td:last-child")
+        rows = page.locator("[data-section=sent] table.terms").first.locator(
+            "tbody tr td:last-child"
+        )
         total = sum(float(text) for text in rows.all_inner_texts())
         np.testing.assert_allclose(total, shown, 1e-4, atol=1e-5)
 
@@ -232,7 +235,7 @@ def test_the_quiz(lesson):
     hidden = trace.steps[1].gxs[0]
     assert hidden.flat[0] == 0.5
     page.locator("#quiz-toggle").click()
-    assert page.locator("#panel").get_by_text("gx[0, 0] = ?").count() == 1
+    assert page.locator("#panel").get_by_text("gsquares[0, 0] = ?").count() == 1
 
     def answer(text):
         page.locator("#answer").fill(text)
@@ -242,9 +245,9 @@ def test_the_quiz(lesson):
     assert "too high" in answer("0.6")
     assert "too low" in answer("-0.5")
     assert "type a number" in answer("half")
-    assert page.locator("#panel").get_by_text("gx[0, 0] = ?").count() == 1
+    assert page.locator("#panel").get_by_text("gsquares[0, 0] = ?").count() == 1
     assert answer("1/2").startswith("Right")
-    assert page.locator("#panel").get_by_text("gx[0, 0] = 0.5").count() == 1
+    assert page.locator("#panel").locator(".sum", has_text="gsquares[0, 0] = 0.5").count() == 1
     page.keyboard.press("Tab")
     page.locator("#next").click()
     page.get_by_role("button", name="Reveal").click()
@@ -265,18 +268,24 @@ def test_the_text_table(lesson):
     page.locator("#table-toggle").click()
     rows = page.locator("table.steps tbody tr")
     assert rows.count() == last_step(page) + 1
-    assert "(1 of 2)" in rows.nth(4).inner_text()
+    assert "gb += 1 (contribution 1 of 2)" in rows.nth(4).inner_text()
     assert "not known yet" in rows.nth(5).inner_text()
     assert rows.nth(4).get_attribute("aria-current") == "step"
     assert not page.locator("#picture").is_visible()
 
 
-def test_relu6_counts_dead_live_and_saturated(lesson):
-    page, trace = lesson("relu6", 1)
-    x = trace.nodes[0].value
+def test_relu6_counts_what_passes_and_draws_it_in_proportion(lesson):
+    page, trace = lesson("separable", 6)
+    (x, y), op = (trace.nodes[i].value for i in (11, 12)), trace.nodes[12]
+    assert op.title == "y = ReLU6" and x.shape == y.shape
     counts = [(x <= 0).sum(), ((x > 0) & (x < 6)).sum(), (x >= 6).sum()]
-    shown = [int(text) for text in page.locator(".clip b").all_inner_texts()]
-    assert shown == counts
+    select(page, op)
+    shown = [int(text) for text in page.locator(".clipped b").all_inner_texts()]
+    assert shown == counts and counts[1] > counts[0] > counts[2]
+    assert "dead" not in page.locator(".clipped").inner_text()
+    widths = page.locator(".clip-bar i").evaluate_all("all => all.map((i) => i.offsetWidth)")
+    whole = page.locator(".clip-bar").evaluate("bar => bar.offsetWidth")
+    np.testing.assert_allclose(np.array(widths) / whole, np.array(counts) / x.size, atol=0.01)
 
 
 def test_a_kink_has_two_slopes(lesson):
@@ -286,12 +295,12 @@ def test_a_kink_has_two_slopes(lesson):
     check = page.locator(".check")
     assert "✓" in check.inner_text()  # x[0] is below 0
     page.get_by_label("Element of x").select_option("x[1]")  # 0, a kink; its factor is 2
-    assert "left the slope is 0, to the right 2" in check.inner_text()
+    assert "slope 0 to the left, 2 to the right: a kink" in check.inner_text()
 
 
 def test_a_heat_map_is_read_with_the_keys(lesson):
     page, trace = lesson("linear", 1)
-    page.locator(".planes").first.focus()
+    page.locator(".planes").last.focus()
     page.keyboard.press("ArrowRight")
     value = named(trace, "y").value[0, 1]
     assert page.locator(".readout").first.inner_text().startswith(f"y[0, 1] = {value:g}")

@@ -24,7 +24,7 @@ def test_names_are_text_not_markup(open_page, tmp_path):  # noqa: F811
         loss = (x * x).sum()
     trace = stepper.Trace(loss)
     for node in trace.nodes:
-        node.label, node.path = bad, f"{bad}.0"
+        node.label, node.symbol, node.path = bad, bad, f"{bad}.0"
     page = open_page(saved(tmp_path, trace, bad))
     assert page.title() == bad
     assert page.locator("#title").inner_text() == bad

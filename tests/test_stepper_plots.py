@@ -1,6 +1,7 @@
 """Figures of the walk: what they say and show, that nothing overlaps, and the GIF."""
 
 import itertools
+import re
 import subprocess
 import sys
 
@@ -30,6 +31,11 @@ def recorded(build, *leaves):
 
 def lesson(name):
     return stepper.Trace(LESSONS[name].build())
+
+
+def back(trace, k):
+    """The number of the k-th step back."""
+    return trace.frame_of(trace.steps[k])
 
 
 def texts(figure):
@@ -73,47 +79,50 @@ def test_no_text_lies_over_another_or_is_small(name):
     trace = stepper.Trace(GRAPHS[name]())
     figure = None
     for number in {0, 1, len(trace.steps) // 2, len(trace.steps) - 1}:
-        figure = plot_step(trace, number, figure)
+        figure = plot_step(trace, back(trace, number), figure)
         assert overlaps(figure) == [], number
 
 
 def test_a_shared_node_shows_its_contributions_arriving():
     trace = lesson("shared")
-    first, second = (texts(plot_step(trace, number)) for number in (0, 1))
-    assert "Step 1 of 2 back: c = Add" in first and "Step 2 of 2 back: b = Add" in second
-    assert {"y = a + b", "ga = gy, gb = gy"} <= set(first)
-    # after the first step: c has 1, b has both of its gradients, a has none yet, and no 0 either
-    assert {"value 12", "grad 1, complete", "value 6", "grad 2, complete"} <= set(first)
-    assert {"value 3", "value known"} <= set(first)
-    assert "value known" not in second and "grad 4, complete" in second
-    assert {"ga = 2 * 1 = 2", "  1 of 2 arrived; their sum so far: 2"} <= set(second)
-    assert {"gb = 2 * 1 = 2", "  2 of 2 arrived; their sum so far: 4"} <= set(second)
+    first, second, third, last = (texts(plot_step(trace, number)) for number in (4, 5, 6, 7))
+    assert "Step 4 of 7: c = Add" in first and "Step 7 of 7: b = Add" in last
+    assert "c = b + b" in first and "b = a + a" in last
+    # c has its 1, b one of its two gradients, a has none yet, and no 0 either
+    assert {"value 12", "grad 1, complete", "value 6", "grad 1, 1 of 2"} <= set(first)
+    assert {"value 3", "value known"} <= set(first) & set(second)
+    assert "grad 2, complete" in second
+    assert "value known" not in third and "grad 2, 1 of 2" in third and "grad 4, complete" in last
+    assert {"ga += 2 * 1 = 2", "  contribution 1 of 2 (1st use of a); so far: 2"} <= set(third)
+    assert {"ga += 2 * 1 = 2", "  contribution 2 of 2 (2nd use of a); in all: 4"} <= set(last)
 
 
 def test_names_are_text_not_formulas():
     trace = lesson("relu6")
     for node in trace.nodes:
         node.path = r"a$\frac$"
-    figure = plot_step(trace, 0)
+    figure = plot_step(trace, back(trace, 0))
     figure.canvas.draw()
     assert r"a$\frac$" in texts(figure)
 
 
 def test_a_partial_gradient_is_told_from_a_complete_one():
     trace = stepper.Trace(recorded(lambda a, b: a * b + a, leaf(1), leaf(1, seed=1)))
-    said = texts(plot_step(trace, 0))
+    said = texts(plot_step(trace, back(trace, 0)))
     assert "grad 1, 1 of 2" in said and "value known" in said
-    assert not any("1 of 2" in text for text in texts(plot_step(trace, 1)) if "grad" in text)
+    later = texts(plot_step(trace, back(trace, 1)))
+    assert not any("1 of 2" in text for text in later if "grad" in text)
 
 
 def test_numbers_and_heat_maps_are_those_of_numpy():
     x, weight = leaf(2, 3), leaf(4, 3, seed=2)
     factors = leaf(2, 4, seed=2).detach()
     loss = recorded(lambda x, weight: (F.linear(x, weight) * factors).sum(), x, weight)
-    figure = plot_step(loss, 2)
+    trace = stepper.Trace(loss)
+    figure, name = plot_step(trace, back(trace, 2)), trace.steps[2].node.gradient_symbol
     gy = factors.numpy()
     expected = {"gx (2, 3)": gy @ weight.numpy(), "gweight (4, 3)": gy.T @ x.numpy()}
-    for title, gradient in {"gy (2, 4)": gy, **expected}.items():
+    for title, gradient in {f"{name} (2, 4)": gy, **expected}.items():
         cells, limits = heat(figure, title)
         np.testing.assert_allclose(cells, gradient, rtol=1e-12)
         largest = np.abs(gradient).max()
@@ -123,7 +132,7 @@ def test_numbers_and_heat_maps_are_those_of_numpy():
     gx = expected["gx (2, 3)"]
     n, i = np.unravel_index(np.abs(gx).argmax(), gx.shape)
     (line,) = (text for text in texts(figure) if text.startswith(f"gx[{n},{i}] = "))
-    assert line.endswith(f"(4 terms) = {gx[n, i]:.4g}")
+    assert line.endswith(f"(1 more) = {gx[n, i]:.4g}")
     products = sorted(gy[n] * weight.numpy()[:, i], key=abs, reverse=True)[:3]
     terms = line.split(" = ")[1].replace("(", "").replace(")", "").split(" + ")[:3]
     shown = [float(gy) * float(slope) for gy, slope in (term.split(" * ") for term in terms)]
@@ -132,7 +141,7 @@ def test_numbers_and_heat_maps_are_those_of_numpy():
 
 def test_maps_of_pictures_stand_side_by_side():
     trace = lesson("conv")
-    figure = plot_step(trace, len(trace.steps) - 1)
+    figure = plot_step(trace, len(trace.frames) - 1)
     gx = trace.steps[-1].gxs[0]  # (1, 2, 4, 4)
     cells, _ = heat(figure, "gx (1, 2, 4, 4)")
     assert cells.shape == (4, 9)
@@ -167,22 +176,23 @@ def test_what_of_an_array_is_shown(shape, cells, note):
 
 
 def test_a_sampled_heat_map_says_so():
-    loss = recorded(lambda x: (x * x).sum(), leaf(1, 3, 70, 70))
-    figure = plot_step(loss, 1)
-    assert texts(figure).count("sampled: 1 row and column in 3") == 3
-    cells, _ = heat(figure, "gy (1, 3, 70, 70)")
+    trace = stepper.Trace(recorded(lambda x: (x * x).sum(), leaf(1, 3, 70, 70)))
+    figure = plot_step(trace, back(trace, 1))
+    assert texts(figure).count("sampled: 1 row and column in 3") == 2
+    cells, _ = heat(figure, f"{trace.steps[1].node.gradient_symbol} (1, 3, 70, 70)")
     assert cells.shape == (49, 49)  # two by two maps of 24, with a gap
 
 
 def test_a_large_graph_is_shown_around_the_op():
     trace = lesson("mobilenet")
     number = 40
-    said = texts(plot_step(trace, number))
+    said = texts(plot_step(trace, back(trace, number)))
     path = trace.steps[number].node.path
     assert any(text.startswith(f"module {path}") for text in said)
     ops = sum(node.op is not None for node in trace.nodes)
     hidden = [int(text.split()[1]) for text in said if text.startswith("⋮")]
-    boxes = sum(text in ("BatchNorm", "ReLU6", "Conv2d", "DepthwiseConv2d") for text in said)
+    kind = re.compile(r"(t\d+ = )?(BatchNorm|ReLU6|Conv2d|DepthwiseConv2d)")
+    boxes = sum(kind.fullmatch(text) is not None for text in said)
     assert len(hidden) == 2 and sum(hidden) + boxes == ops and boxes >= 5
 
 
@@ -193,19 +203,21 @@ def test_a_chain_of_thousands_with_a_shared_input():
             y = y * 1.0 + x
         return y.sum()
 
-    said = texts(plot_step(recorded(build, leaf(2)), 1500))
-    assert any(text.startswith("Step 1501 of 3001 back: ") for text in said)
+    trace = stepper.Trace(recorded(build, leaf(2)))
+    said = texts(plot_step(trace, back(trace, 1500)))
+    assert any(text.startswith("Step 4503 of 6003: ") for text in said)
     assert any(text.endswith("of 1501") for text in said)
 
 
 def test_nan_and_infinity_are_marked():
     gradient = np.array([[np.nan, 1.0, np.inf], [2.0, -np.inf, 0.0]])
     loss = recorded(lambda x: x * 1.0, leaf(2, 3))
-    figure = plot_step(stepper.Trace(loss, tn.Tensor(gradient)), 0)
-    cells, limits = heat(figure, "gy (2, 3)")
+    trace = stepper.Trace(loss, tn.Tensor(gradient))
+    figure, title = plot_step(trace, back(trace, 0)), f"{trace.loss.gradient_symbol} (2, 3)"
+    cells, limits = heat(figure, title)
     assert limits == (-2, 2)
     np.testing.assert_array_equal(np.isfinite(cells.filled(np.nan)), np.isfinite(gradient))
-    (axes,) = (axes for axes in figure.axes if axes.get_label() == "gy (2, 3)")
+    (axes,) = (axes for axes in figure.axes if axes.get_label() == title)
     (crosses,) = axes.lines
     assert sorted(zip(*crosses.get_data(), strict=True)) == [(0, 0), (1, 1), (2, 0)]
     assert "1 NaN, 2 Inf, the first at [0,0]" in texts(figure)
@@ -213,35 +225,36 @@ def test_nan_and_infinity_are_marked():
 
 def test_a_graph_that_was_not_recorded():
     x = leaf(2, 2)
-    said = texts(plot_step(x.exp().sum(), 1))
+    said = texts(plot_step(x.exp().sum(), 5))
     assert "not recorded: make the graph inside `with stepper.record():`" in said
-    assert "gx = gy y" in said and "grad complete" in said
-    assert "not visited" in texts(plot_step(x.exp().sqrt().sum(), 0))
+    assert "gt0 = gt1 t1" in said and "grad complete" in said
+    assert "not visited" in texts(plot_step(x.exp().sqrt().sum(), 5))
 
 
 def test_a_figure_given_is_drawn_into_anew():
     trace, figure = lesson("relu6"), Figure()
-    assert plot_step(trace, 0, figure) is figure
-    first = texts(figure)
-    plot_step(trace, 2, figure)
-    assert texts(figure) != first
-    plot_step(trace, 0, figure)
-    assert texts(figure) == first
+    first, last = back(trace, 0), back(trace, 2)
+    assert plot_step(trace, first, figure) is figure
+    said = texts(figure)
+    plot_step(trace, last, figure)
+    assert texts(figure) != said
+    plot_step(trace, first, figure)
+    assert texts(figure) == said
 
 
 def test_the_gradients_of_the_model_stay_as_they_were():
     x = leaf(2)
     x.grad = tn.Tensor(np.array([7.0, 8.0]))
     loss = recorded(lambda x: (x * x).sum(), x)
-    plot_step(loss, 0)
+    plot_step(loss, 4)
     assert x.grad.numpy().tolist() == [7, 8]
     loss.backward()  # the graph is still there
     np.testing.assert_allclose(x.grad.numpy(), [7, 8] + 2 * x.numpy())
 
 
-@pytest.mark.parametrize("number", [-1, 2, 0.5, "0"])
+@pytest.mark.parametrize("number", [-1, 3, 8, 4.5, "4"])
 def test_a_step_that_is_not_there_is_refused(number):
-    with pytest.raises(ValueError, match="plot_step: number must be an integer from 0 to 1"):
+    with pytest.raises(ValueError, match="plot_step: number must be an integer from 4 to 7"):
         plot_step(lesson("shared"), number)
 
 
@@ -267,6 +280,12 @@ def test_gif_of_all_steps(tmp_path):
         assert gif.size == (1333, 750)
         assert (gif.info["duration"], gif.info["loop"]) == (500, 0)
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_gif_shows_each_contribution_arrive(tmp_path):
+    animate(lesson("shared"), tmp_path / "shared.gif")
+    with Image.open(tmp_path / "shared.gif") as gif:
+        assert gif.n_frames == 4
 
 
 def test_a_gif_that_fails_leaves_the_earlier_file(tmp_path, monkeypatch):

@@ -212,6 +212,16 @@ def test_a_shared_node_gets_its_gradient_in_two_parts(traces):
     assert float(trace.gradient(trace.nodes[0])) == 4
 
 
+def test_a_leaf_used_twice_by_one_op_gets_two_gradients_that_stay_what_they_were():
+    x = leaf([2.0, 3.0])
+    with record():
+        loss = (x * x).sum()
+    trace = Trace(loss)
+    for gx in trace.steps[-1].gxs:
+        np.testing.assert_array_equal(gx, [2, 3])
+    np.testing.assert_array_equal(trace.gradient(trace.nodes[0]), [4, 6])
+
+
 @pytest.mark.parametrize("name", LESSONS)
 def test_totals_are_the_gradients_of_backward(name):
     loss = LESSONS[name].build()

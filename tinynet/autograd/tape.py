@@ -213,6 +213,8 @@ def _walk(node, gy, order, retain_graph):
                 continue
             if not isinstance(parent, Function):
                 own = _is_own(gx, gy, *gxs[:i], *gxs[i + 1 :], *op.saved)
+                # of x * x, the second gradient is added into what the leaf took as the first
+                own = own and id(parent) not in map(id, op.parents[i + 1 :])
                 parent.accumulate_grad(gx if own else gx.copy())
             elif id(parent) in waiting:
                 waiting[id(parent)] = waiting[id(parent)] + gx

@@ -28,10 +28,8 @@ class BatchNorm(Function):
         "gweight": "sum(gy xhat)",
         "gbias": "sum(gy)",
     }
-    where = (
-        "xhat = (x - mean) / std, std = sqrt(var + eps); per channel: means, var and sums over "
-        "N, H, W; with fixed statistics (evaluation) gx = weight/std gy"
-    )
+    moving = "of x, per channel, as are all means and sums: over N, H, W"
+    where = f"xhat = (x - mean) / std, std = sqrt(var + eps); mean, var: {moving}"
 
     def __init__(
         self,
@@ -46,6 +44,9 @@ class BatchNorm(Function):
         self.training, self.momentum, self.eps, self.group = training, momentum, eps, group
         self.running_mean, self.running_var = running_mean, running_var
         self.num_batches_tracked = num_batches_tracked
+        if not training:  # fixed statistics: only the direct path is left
+            self.rule = {**self.rule, "gx": self.rule["gx"].partition(" - ")[0].replace("(", "")}
+            self.where = self.where.replace(self.moving, "fixed (evaluation); sums: over N, H, W")
 
     def forward(self, x, weight, bias):
         mean, var, count = self.running_mean, self.running_var, 0

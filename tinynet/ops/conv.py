@@ -45,8 +45,7 @@ class Conv2d(Function):
     where = (
         "r = sh*h + dh*i - top, q = sw*w + dw*j - left: the pixel that tap (i, j) reads for output "
         "(h, w); x is 0 outside the image; sh, sw: stride; dh, dw: dilation; top, left: padding "
-        "above and to the left; c runs over the input channels of o's group (all of them if "
-        "groups=1), numbered from 0 in weight"
+        "above and to the left; c: the input channels that o reads, numbered from 0 in weight"
     )
 
     def __init__(self, window, groups=1):

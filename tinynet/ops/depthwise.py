@@ -25,8 +25,8 @@ class DepthwiseConv2d(Function):
     where = (
         "r = sh*h + dh*i - top, q = sw*w + dw*j - left: the pixel that tap (i, j) reads for output "
         "(h, w); x is 0 outside the image; sh, sw: stride; dh, dw: dilation; top, left: padding "
-        "above and to the left; c = o // M: filter o reads one channel, with M filters per channel "
-        "(1 in MobileNet)"
+        "above and to the left; c = o // M: filter o reads one channel; M: filters per channel, 1 "
+        "in MobileNet"
     )
 
     def __init__(self, window):

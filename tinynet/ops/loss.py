@@ -20,9 +20,9 @@ class SoftmaxCrossEntropy(Function):
     }
     where = (
         "p[r] = softmax(x[r]); q[r,k] = 1 where k is the label of row r, 0 elsewhere (or the "
-        "target itself, if it is a distribution); with label smoothing s, q becomes "
-        "(1 - s) q + s/K; with class weights, weight[k] q[r,k]; q[r] = 0 where the label is "
-        "ignore_index"
+        "target itself, if it is a distribution); s: label smoothing, with which q becomes "
+        "(1 - s) q + s/K; u[k]: class weights, with which it becomes u[k] q[r,k]; q[r] = 0 where "
+        "the label is ignore_index"
     )
 
     def __init__(self, target, label_smoothing=0.0, ignore_index=-100, weight=None):

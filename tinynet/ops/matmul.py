@@ -11,7 +11,7 @@ class MatMul(Function):
     """
 
     rule = {"y": "a @ b", "ga": "gy @ b^T", "gb": "a^T @ gy"}
-    where = "^T swaps the last two axes"
+    where = "^T swaps the last two axes; vectors count as one row (left) or one column (right)"
 
     def forward(self, a, b):
         # each side is needed for the gradient of the other only

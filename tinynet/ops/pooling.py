@@ -10,10 +10,14 @@ class AveragePool2d(Function):
     counts, those of the padding among them or not."""
 
     rule = {
-        "y": "(sum of x over the window) / n",
-        "gx": "sum of gy / n over the windows that hold the pixel",
+        "y[n,c,h,w]": "(sum over i,j of x[n,c,r,q]) / m[h,w]",
+        "gx[n,c,r,q]": "sum over the i,j,h,w that read it of gy[n,c,h,w] / m[h,w]",
     }
-    where = "n: how many pixels the window counts"
+    where = (
+        "r = sh*h + dh*i - top, q = sw*w + dw*j - left: the pixel that place (i, j) of the window "
+        "reads for output (h, w); x is 0 outside the image; m[h,w]: how many pixels the average "
+        "counts; sh, sw: stride; dh, dw: dilation; top, left: padding above and to the left"
+    )
 
     def __init__(self, window, divisor):
         self.window, self.divisor = window, divisor
@@ -33,10 +37,13 @@ class AdaptiveAveragePool2d(Function):
     ceil((o+1)*H/HO), and likewise of the columns, as torch's adaptive pooling does."""
 
     rule = {
-        "y": "mean of x over the output's part of the image",
-        "gx": "sum of gy / n over the outputs whose part holds the pixel",
+        "y[n,c,h,w]": "(sum over r,q of x[n,c,r,q]) / m[h,w]",
+        "gx[n,c,r,q]": "sum over the h,w that read it of gy[n,c,h,w] / m[h,w]",
     }
-    where = "n: how many pixels the part has"
+    where = (
+        "r, q: the pixels that output (h, w) averages, its part of the image; m[h,w]: how many "
+        "these are"
+    )
 
     def __init__(self, output_size):
         self.output_size = output_size
@@ -66,10 +73,14 @@ class MaxPool2d(Function):
     count as largest, the last, as in torch; never the padding."""
 
     rule = {
-        "y": "max of x over the window",
-        "gx": "sum of gy over the windows whose first largest pixel this is",
+        "y[n,c,h,w]": "max over i,j of x[n,c,r,q]",
+        "gx[n,c,r,q]": "sum over the h,w whose first largest pixel it is of gy[n,c,h,w]",
     }
-    where = "padding counts as minus infinity"
+    where = (
+        "r = sh*h + dh*i - top, q = sw*w + dw*j - left: the pixel that place (i, j) of the window "
+        "reads for output (h, w); the padding is never the largest; sh, sw: stride; dh, dw: "
+        "dilation; top, left: padding above and to the left"
+    )
 
     def __init__(self, window):
         self.window = window

@@ -18,6 +18,12 @@ class Window:
     dilation: tuple = (1, 1)
 
     @property
+    def letters(self):
+        """{letter: number} as the formulas of convolution and pooling have them."""
+        (sh, sw), (dh, dw), ((top, _), (left, _)) = self.stride, self.dilation, self.padding
+        return {"sh": sh, "sw": sw, "dh": dh, "dw": dw, "top": top, "left": left}
+
+    @property
     def span(self):
         """Pixels from the first tap to the last, both included."""
         return tuple(d * (k - 1) + 1 for d, k in zip(self.dilation, self.kernel, strict=True))

@@ -3,16 +3,16 @@
 python -m tinynet.stepper --list
 python -m tinynet.stepper --lesson batchnorm
 python -m tinynet.stepper --lesson conv --html conv.html
+python -m tinynet.stepper --html-all lessons
 """
 
 import argparse
 import os
 import sys
-import textwrap
 
-from tinynet.stepper.lessons import LESSONS
-from tinynet.stepper.terminal import walk
-from tinynet.stepper.text import WIDTH
+from tinynet.stepper import model
+from tinynet.stepper.lessons import ALL, LESSONS, Lesson
+from tinynet.stepper.lessons.terminal import show
 
 # what the cost explorer starts from: title, network of `mobilenet.build`, classes, image size
 COST_NETWORKS = (
@@ -41,20 +41,27 @@ def main(arguments=None):
         "--all", action="store_true", help="all steps in full, however many, if the output is piped"
     )
     parser.add_argument("--html", metavar="OUT", help="write the lesson as a web page of one file")
+    parser.add_argument(
+        "--html-all", metavar="DIR", help="write all lessons as web pages, with an index page"
+    )
     parser.add_argument("--gif", metavar="OUT", help="write the lesson's steps as a GIF")
     parser.add_argument("--cost", metavar="OUT", help="write the cost explorer, a web page")
+    parser.add_argument("--model", metavar="FILE.py:CLASS", help="a network class of your own")
+    parser.add_argument("--weights", metavar="FILE", help="of --model: its weights, a .npz file")
+    parser.add_argument("--image", metavar="FILE", help="of --model: what it sees; default: noise")
     options = parser.parse_args(arguments)
-    if options.lesson not in LESSONS:
-        parser.error(
-            f"--lesson: there is no lesson {options.lesson!r}; there are {', '.join(LESSONS)}"
-        )
+    if options.lesson not in ALL:
+        parser.error(f"--lesson: there is no lesson {options.lesson!r}; there are {', '.join(ALL)}")
+    lesson = ALL[options.lesson]
+    if options.model or options.weights or options.image:
+        lesson = model.prepare(options)
     if options.list:
-        for lesson in LESSONS.values():
-            print(f"{lesson.name:15}{lesson.title}")
+        for lesson in ALL.values():
+            print(f"{lesson.name:20}{lesson.title}")
         return
     try:
-        if not write_files(options):
-            show(LESSONS[options.lesson], options.all)
+        if not write_files(options, lesson):
+            show(lesson, options.all)
     except ModuleNotFoundError as error:
         if error.name != "mobilenet":
             raise
@@ -63,31 +70,39 @@ def main(arguments=None):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def show(lesson, everything):
-    """The lesson in the terminal."""
-    print(f"Lesson {lesson.name!r}: {lesson.title}", textwrap.fill(lesson.about, WIDTH), sep="\n\n")
-    print()
-    walk(lesson.build(), everything=everything)
-
-
-def write_files(options):
+def write_files(options, lesson):
     """Write what was asked for; True if anything was."""
-    lesson = LESSONS[options.lesson]
-    for wanted, write in ((options.html, _html), (options.gif, _gif), (options.cost, _cost)):
+    outputs = (
+        (options.html, _html),
+        (options.html_all, _html_all),
+        (options.gif, _gif),
+        (options.cost, _cost),
+    )
+    for wanted, write in outputs:
         if not wanted:
             continue
         try:
-            write(lesson, wanted)
-        except OSError as error:
+            for written in write(lesson, wanted) or [wanted]:
+                print(f"wrote {written}")
+        except (OSError, ValueError) as error:  # ValueError: too many ops
             sys.exit(f"stepper: {error}")
-        print(f"wrote {wanted}")
-    return bool(options.html or options.gif or options.cost)
+    return any(wanted for wanted, _ in outputs)
 
 
 def _html(lesson, path):
+    from tinynet.stepper.lessons.pages import save_lesson
     from tinynet.stepper.page import save_html
 
-    save_html(lesson.build(), path, title=lesson.title)
+    if isinstance(lesson, Lesson):
+        save_lesson(lesson, path)
+    else:
+        save_html(lesson.build(), path, title=lesson.title)
+
+
+def _html_all(_, folder):
+    from tinynet.stepper.lessons.pages import save_all
+
+    return save_all(folder)
 
 
 def _gif(lesson, path):

@@ -87,7 +87,7 @@ def _users_tensors(frame):
     """(name, tensor) of a frame's variables, if the code is not the engine's. Names that begin
     with _ are left out: a REPL keeps the last result in `_`."""
     file = frame.f_globals.get("__name__", "")
-    if file.startswith("tinynet.") and not file.endswith(".lessons"):
+    if file.startswith("tinynet.") and not file.startswith("tinynet.stepper.lessons."):
         return
     for name, value in frame.f_locals.items():
         if isinstance(value, Function.tensor_type) and not name.startswith("_"):

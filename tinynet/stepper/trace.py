@@ -3,18 +3,20 @@
     trace = Trace(loss)
     for node in trace.nodes: ...    # forward: inputs, parameters, constants, ops
     for step in trace.steps: ...    # backward, the loss first
+    for frame in trace.frames: ...  # both, numbered as the page and the terminal number them
 
 Nothing of the graph is used up: the walk keeps it, and every `.grad` is left as it was.
 """
 
 import functools
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tinynet import backend
 from tinynet.autograd.tape import Function, backprop, sorted_ops
+from tinynet.stepper.names import give_symbols
 from tinynet.stepper.recording import call_of, result_name
 
 
@@ -33,6 +35,7 @@ class Node:
         value: its array on the CPU, or None if it was not recorded.
         op: the op itself, None for a leaf. saved_bytes: what it keeps for backward.
         contributions: how many gradients it will be given; their sum is its gradient.
+        symbol, gradient_symbol: what it and its gradient are called: 'b' and 'gb' (see names.py).
     """
 
     number: int
@@ -48,11 +51,13 @@ class Node:
     options: dict = field(default_factory=dict)
     saved_bytes: int = 0
     contributions: int = 0
+    symbol: str = ""
+    gradient_symbol: str = ""
 
     @property
     def title(self):
-        """'c = Add', 'Conv2d', 'weight': for headings."""
-        return f"{self.label} = {self.name}" if self.label and self.op else self.name or self.kind
+        """'c = Add', 't4 = Conv2d', 'stem.0.weight': for headings."""
+        return f"{self.symbol} = {self.name}" if self.op else self.name or self.symbol
 
 
 @dataclass(eq=False)
@@ -74,6 +79,18 @@ class Step:
     arrived: tuple
     totals: tuple
     freed_bytes: int
+
+
+class Frame(NamedTuple):
+    """One step of the page and of the terminal. phase: 'start', 'forward' (an op computes its
+    value), 'seed' (the loss has its own gradient), or 'backward'. step: of a backward frame. sent:
+    the inputs to which it sends a gradient; an op that uses one tensor twice takes a frame for each
+    use, for otherwise that gradient would never be seen half complete."""
+
+    phase: str
+    node: Node
+    step: Step | None = None
+    sent: tuple = ()
 
 
 class Trace:
@@ -105,6 +122,7 @@ class Trace:
         finally:
             for leaf, grad in before:
                 leaf.grad = grad
+        give_symbols(self.nodes)
 
     def _add_op(self, op, leaves):
         call = call_of(op)
@@ -157,23 +175,33 @@ class Trace:
 
     @np.errstate(all="ignore")  # infinities are there to be shown
     def _walk(self, walked):
-        arrivals = {}  # number of a node: (step, the sum so far) of each contribution
+        arrivals = {}  # number of a node: (frame, the sum so far) of each contribution
+        ops = [node for node in self.nodes if node.op]
+        self.frames = [Frame("start", self.nodes[0]), *(Frame("forward", node) for node in ops)]
+        self._frame_of = []
+        self.seed = len(self.frames)  # the number of that frame
+        self.frames.append(Frame("seed", self.loss))
         for number, (op, gy, gxs) in enumerate(walked):
             node = self._of[id(op)]
             gy, gxs = _on_cpu(gy), tuple(None if gx is None else _on_cpu(gx) for gx in gxs)
             if number == 0:
                 self.loss_gradient = gy
-                arrivals[self.loss.number] = [(-1, gy)]
-            counts, sums = [], []
-            for target, gx in zip(node.inputs, gxs, strict=True):
+                arrivals[self.loss.number] = [(self.seed, gy)]
+            counts, sums, sent = [], [], [[]]
+            for i, (target, gx) in enumerate(zip(node.inputs, gxs, strict=True)):
                 so_far = arrivals.setdefault(target, []) if gx is not None else []
                 if gx is not None:
-                    so_far.append((number, so_far[-1][1] + gx if so_far else gx))
+                    if target in (node.inputs[k] for k in sent[-1]):
+                        sent.append([])
+                    sent[-1].append(i)
+                    frame = len(self.frames) + len(sent) - 1
+                    so_far.append((frame, so_far[-1][1] + gx if so_far else gx))
                 counts.append(len(so_far))
                 sums.append(so_far[-1][1] if so_far else None)
-            self.steps.append(
-                Step(number, node, gy, gxs, tuple(counts), tuple(sums), node.saved_bytes)
-            )
+            step = Step(number, node, gy, gxs, tuple(counts), tuple(sums), node.saved_bytes)
+            self.steps.append(step)
+            self._frame_of.append(len(self.frames))
+            self.frames += [Frame("backward", node, step, tuple(inputs)) for inputs in sent]
         for node in self.nodes:  # an op may return None for an input that requires a gradient
             node.contributions = len(arrivals.get(node.number, ()))
         self._arrivals = arrivals
@@ -183,13 +211,24 @@ class Trace:
         """The complete gradient of a node, None for a constant."""
         return self.gradients.get(node.number)
 
-    def arrived(self, node, number):
-        """After step `number`: how many contributions of a node's gradient are in; their sum.
+    def frame_of(self, step):
+        """The number of a backward step's first frame."""
+        return self._frame_of[step.number]
 
-        The loss has its own from the start, before step 0.
-        """
-        sums = [total for step, total in self._arrivals.get(node.number, ()) if step <= number]
+    def arrived(self, node, number):
+        """At frame `number`: how many contributions of a node's gradient are in; their sum."""
+        sums = [total for frame, total in self._arrivals.get(node.number, ()) if frame <= number]
         return len(sums), sums[-1] if sums else None
+
+    @functools.cached_property
+    def first_not_finite(self):
+        """(the first node with NaN or Inf in its values though all its inputs are finite, the first
+        step of which the same is true of gradients); None where there is none."""
+        bad = {node.number for node in self.nodes if not _is_finite(node.value)}
+        node = next((n for n in self.nodes if n.number in bad and not bad & {*n.inputs}), None)
+        steps = [step for step in self.steps if not all(map(_is_finite, step.gxs))]
+        made = [step for step in steps if _is_finite(step.gy)]
+        return node, (made or steps or [None])[0]
 
     @functools.cached_property
     def recorded(self):
@@ -201,6 +240,10 @@ def _changed(value, array):
     """Whether a constant was overwritten between two uses: then it is two nodes."""
     array = _on_cpu(array)
     return value.shape != array.shape or not np.array_equal(value, array, equal_nan=True)
+
+
+def _is_finite(array):
+    return array is None or bool(np.isfinite(array).all())
 
 
 def _on_cpu(array):

@@ -45,6 +45,7 @@ def finish(run):
         ("some predictions", "predictions.png"),
         ("the network", "network.npz"),
         ("all about it", "model-card.md"),
+        ("the film of its training", "film.html"),
         ("checkpoint", "checkpoint.npz"),
     ):
         if (run.out / name).exists():

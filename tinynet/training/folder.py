@@ -11,7 +11,7 @@ CHECKPOINT = "checkpoint.npz"
 FILES = (  # that a run writes
     *(CHECKPOINT, "best.npz", "network.npz", "options.json", "history.csv", "history.jsonl"),
     *("curves.png", "confusion.png", "worst.png", "predictions.png", "filters.png"),
-    "model-card.md",
+    *("film.npz", "film.html", "model-card.md"),
 )
 
 

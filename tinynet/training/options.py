@@ -15,7 +15,7 @@ PER_CORE = 16  # workers at most: more than one only wait for each other, but sm
 # What decides nothing about the weights that are learnt: a resumed run may have other values.
 ELSEWHERE = (
     *("preset", "out", "resume", "overwrite", "data_dir", "mirror", "no_download", "device"),
-    *("tf32", "workers", "tensorboard"),
+    *("tf32", "workers", "tensorboard", "film"),
 )
 FAULTS = ("softmax-twice", "test-statistics", "swapped-cosine")
 
@@ -127,6 +127,8 @@ def make_parser(program):
     add("--overwrite", action="store_true", help="start anew, replacing what is in --out")
     add("--tensorboard", action="store_true",
         help="write the curves for TensorBoard as well; needs the extra tensorboard")
+    add("--film", action="store_true",
+        help="keep a snapshot of each epoch, and write film.html, a page to look through them")
     group("machine")
     add("--workers", type=number_of_workers, default="auto", metavar="N",
         help="processes that share every batch; auto: one for each core")

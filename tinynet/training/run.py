@@ -14,6 +14,7 @@ from tinynet.files import atomic_write
 from tinynet.nn import functional as F
 from tinynet.training import checkpoint, loop
 from tinynet.training.console import short, tell, warn
+from tinynet.training.film import Film
 from tinynet.training.folder import CHECKPOINT, drop_earlier
 from tinynet.training.history import History
 from tinynet.training.nonfinite import nonfinite_place
@@ -111,6 +112,9 @@ class Run:
         self.advice = f"start again with a lower --lr than {options.lr:g}"
         if saved is not None:
             self.take_up(saved)
+        self.film = Film(self) if options.film and parallel.rank == 0 else None
+        if self.film is not None:
+            self.try_to(lambda path: self.film.start(path, self), "film.npz")
 
     def loader(self, image_set, batch_size=250, **options):
         """Batches normalised by the TRAINING set's statistics, whatever the set. A GPU has the
@@ -245,6 +249,9 @@ class Run:
         self.try_to(self.history.write_csv, "history.csv")
         self.try_to(self.history.write_jsonl, "history.jsonl")
         self.try_to(self.draw_curves, "curves.png")
+        if self.film is not None:
+            self.try_to(lambda path: self.film.save(path, self), "film.npz")
+            self.try_to(lambda path: self.film.write_page(path, self), "film.html")
 
     def write_best(self):
         if self.best and self.best["epoch"] == self.epochs_done and not self.progress.batches:

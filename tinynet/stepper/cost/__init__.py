@@ -1,16 +1,20 @@
 """The cost explorer: one page that counts multiply-adds and parameters as its controls move.
 
 The page computes in the reader's browser. What a network is made of comes from the summaries that
-it is given, and they are checked against the page's rules before it is written.
+it is given, and they are checked against the page's rules before it is written. The address says
+what the controls are set to, by their ids, so that a link opens one layer's numbers:
+
+    cost.html#own-kernel=3&own-in=512&own-out=512&own-size=14&own-stride=1
+    cost.html#network=TITLE&width=0.5&resolution=224&classes=10&kernel=3&layer=blocks.7.pointwise
 """
 
 from pathlib import Path
 
 from tinynet.files import atomic_write
-from tinynet.stepper.template import as_json, filled
+from tinynet.pages import DOM, as_json, filled
 
 ASSETS = Path(__file__).with_name("assets")
-SCRIPTS = ("count.js", "cost.js")
+SCRIPTS = ("count.js", "cost.js", "own.js", "address.js")
 KINDS = ("convolution", "depthwise", "pointwise", "fully connected")
 
 
@@ -29,7 +33,7 @@ def save_cost_page(path, networks):
     text = filled(
         (ASSETS / "template.html").read_text("utf-8"),
         style=(ASSETS / "style.css").read_text("utf-8"),
-        script="".join((ASSETS / name).read_text("utf-8") for name in SCRIPTS),
+        script=DOM + "".join((ASSETS / name).read_text("utf-8") for name in SCRIPTS),
         networks=as_json(table),
     )
     with atomic_write(path, "w") as file:

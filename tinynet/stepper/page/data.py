@@ -4,12 +4,13 @@ import math
 
 import numpy as np
 
-from tinynet.stepper.formula import formula, input_names, with_shapes
-from tinynet.stepper.numbers import Replay, relative_error
+from tinynet.stepper.examples import labels, made
+from tinynet.stepper.formula import input_names, template
+from tinynet.stepper.numbers import Replay
+from tinynet.stepper.page.alive import EVERY, alive, obstacle
 from tinynet.stepper.page.ops import batchnorm_paths, clip_counts, convolution
-from tinynet.stepper.page.samples import chosen, number, sample
+from tinynet.stepper.page.samples import ALL, chosen, number, sample
 
-KINK = 0.01  # one-sided differences further apart than that mean a kink, or a strong curve
 TERMS = 6  # summands of an element that are shown
 CALL = 20_000  # what calling an op costs, counted in elements
 BUDGET = 3e8  # elements to compute for the terms, and again for the differences: seconds
@@ -20,17 +21,19 @@ class Details:
 
     Attributes:
         elements: {node number: the indices that can be chosen}.
-        differences: {(node number, rank of the element): the finite differences to the left and
-            to the right; their mean is the central one}.
+        checks: {(node number, rank of the element): its gradient beside a finite difference}.
         terms: {(step number, input, rank of the element): Terms}.
+        made: {(node number, rank of the element): lines, how the value comes about in numbers}.
+        labels: {node number of a cross-entropy: its rows}.
 
     For a large graph both are worked out for as many elements as BUDGET allows, the first element
     of every tensor before the second of any.
     """
 
     def __init__(self, trace):
-        self.elements = {n: chosen(gradient) for n, gradient in trace.gradients.items()}
-        self.differences, self.terms = {}, {}
+        every = ALL if obstacle(trace) else EVERY
+        self.elements = {n: chosen(gradient, every) for n, gradient in trace.gradients.items()}
+        self.checks, self.terms, self.made, self.labels = {}, {}, {}, {}
         if not trace.recorded:
             return
         with np.errstate(all="ignore"):
@@ -45,7 +48,7 @@ class Details:
             for rank in range(len(indices))
         ]
         for rank, n in _affordable(tasks):
-            self.differences[n, rank] = replay.one_sided_differences(n, self.elements[n][rank])
+            self.checks[n, rank] = replay.check(n, self.elements[n][rank])
         tasks = [
             ((TERMS + 4) * work[step.node.number], rank, step.number, i)
             for step in trace.steps
@@ -57,6 +60,15 @@ class Details:
             step = trace.steps[s]
             index = self.elements[step.node.inputs[i]][rank]
             self.terms[s, i, rank] = replay.terms(step, i, index, TERMS)
+        tasks = [
+            (3 * work[step.node.number], rank, step.node)
+            for step in trace.steps
+            for rank in range(len(self.elements[step.node.number]))
+        ]
+        for rank, node in _affordable(tasks):
+            index = self.elements[node.number][rank]
+            self.made[node.number, rank] = made(replay, node, index, TERMS)
+        self.labels = {node.number: labels(replay, node) for node in trace.nodes if node.op}
 
 
 def _work(node, trace):
@@ -87,8 +99,11 @@ def page_data(trace, details, title, cells):
     return {
         "title": title,
         "loss": trace.loss.number,
+        "dtype": str(trace.loss.dtype),  # of every node that names no other
         "recorded": trace.recorded,
+        "alive": alive(trace),
         "rules": list(rules),
+        "first_bad": [part and part.number for part in trace.first_not_finite],
         "nodes": nodes,
         "steps": steps,
     }
@@ -101,35 +116,41 @@ def _node(trace, node, details, rules, cells):
         "kind": node.kind,
         "name": node.name,
         "label": node.label,
+        "symbol": "" if node.symbol == (node.label or f"t{n}") else node.symbol,
+        "gradient": node.gradient_symbol if node.gradient_symbol != f"g{node.symbol}" else "",
         "path": node.path,
         "shape": node.shape,
-        "dtype": str(node.dtype),
+        "dtype": "" if node.dtype == trace.loss.dtype else str(node.dtype),
         "inputs": node.inputs,
         "value": sample(node.value, cells),
         "grad": sample(gradient, cells),
     }
     if gradient is not None:
         entry["elements"] = [
-            _element(gradient[index], index, details.differences.get((n, rank)))
+            _element(
+                gradient[index], index, details.checks.get((n, rank)), details.made.get((n, rank))
+            )
             for rank, index in enumerate(details.elements[n])
         ]
     if node.op is not None:
-        rule = (*formula(node.op), *with_shapes(node.op), input_names(node.op))
+        rule = (*template(trace, node), input_names(node.op))
         entry["rule"] = rules.setdefault(rule, len(rules))
         entry["saved"] = node.saved_bytes
+        entry["labels"] = details.labels.get(n)
         entry["conv"] = convolution(node)
         entry["clip"] = clip_counts(trace, node)
     return {key: part for key, part in entry.items() if part not in (None, "", ())}
 
 
-def _element(gradient, index, difference):
+def _element(gradient, index, check, made):
     entry = {"at": index, "g": number(gradient, 8)}
-    if difference is not None:
-        central = sum(difference) / 2
-        entry["fd"] = number(central, 8)
-        entry["error"] = number(relative_error(float(gradient), central), 2)
-        if relative_error(*difference) > KINK:
-            entry["sides"] = [number(side) for side in difference]
+    if check is not None:
+        entry["fd"] = number(check.difference, 8)
+        entry["error"] = number(check.error, 2)
+        if check.verdict != "agrees":
+            entry["verdict"], entry["reason"] = check.verdict, check.reason
+    if made is not None:
+        entry["made"] = "\n".join(made)
     return entry
 
 

@@ -32,20 +32,20 @@ def clip_counts(trace, node):
         return None
     if node.name == "Clip":
         x, low, high = trace.nodes[node.inputs[0]].value, node.op.low, node.op.high
-        below = 0 if low is None else (x < low).sum()  # the bounds themselves are live
+        below = 0 if low is None else (x < low).sum()  # at the bounds themselves it passes
         above = 0 if high is None else (x > high).sum()
     elif node.name in CEILINGS:
         y, low, high = node.value, 0, CEILINGS[node.name]
         below, above = (y <= low).sum(), 0 if high is None else (y >= high).sum()
     else:
         return None
-    live = node.value.size - int(below) - int(above) - int(np.isnan(node.value).sum())
+    active = node.value.size - int(below) - int(above) - int(np.isnan(node.value).sum())
     return {
         "low": low,
         "high": high,
-        "dead": int(below),
-        "live": live,
-        "saturated": int(above),
+        "below": int(below),
+        "active": active,
+        "above": int(above),
     }
 
 

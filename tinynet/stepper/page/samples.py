@@ -58,10 +58,10 @@ def sample(array, cells):
     return entry
 
 
-def chosen(gradient):
-    """The elements whose numbers are worked out: all of a small tensor; of a large one the
+def chosen(gradient, every=ALL):
+    """The elements whose numbers are worked out: all of a tensor of up to `every`; of a larger the
     largest, the smallest, and some of the corner that is shown."""
-    if gradient.size <= ALL:
+    if gradient.size <= every:
         return list(np.ndindex(gradient.shape))
     flat = np.where(np.isfinite(gradient), gradient, 0)
     picks = [

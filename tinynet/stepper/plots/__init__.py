@@ -11,7 +11,7 @@ import numpy as np
 
 from tinynet.autograd import Tensor
 from tinynet.files import atomic_write
-from tinynet.stepper.formula import formula, input_names, with_shapes
+from tinynet.stepper.formula import fill, formula, use
 from tinynet.stepper.numbers import Replay
 from tinynet.stepper.plots.graph import (
     DARK,
@@ -39,7 +39,10 @@ MOST_STEPS = 300  # of a GIF: every frame is held, 3 MB each, until all are draw
 
 
 def plot_step(loss, number, figure=None):
-    """Step `number` (from 0, the loss's own op) of the walk back from `loss`, as a Figure.
+    """Step `number` of the walk back from `loss`, as a Figure.
+
+    Steps are numbered as on the page and in the terminal: the forward phase comes first, so the
+    first step back has the number `Trace(loss).seed + 1`.
 
     On the left the graph, or the part of it around the op: what is known of each node once the
     step is done, and where the op's gradient goes. On the right the op's rule, in symbols, with
@@ -52,16 +55,17 @@ def plot_step(loss, number, figure=None):
     freed, or a number that is not a step of the graph.
     """
     trace = _trace("plot_step", loss)
-    if not isinstance(number, int | np.integer) or not 0 <= number < len(trace.steps):
+    first, last = trace.seed + 1, len(trace.frames) - 1
+    if not isinstance(number, int | np.integer) or not first <= number <= last:
         raise ValueError(
-            f"plot_step: number must be an integer from 0 to {len(trace.steps) - 1}, the steps of "
+            f"plot_step: number must be an integer from {first} to {last}, the steps back through "
             f"this graph, got {number!r}"
         )
     return _draw(trace, _replay(trace), number, figure)
 
 
 def animate(loss, path, seconds=1.0):
-    """Write all steps as a GIF that shows each for `seconds` and then starts again.
+    """Write all steps back as a GIF that shows each for `seconds` and then starts again.
 
     The file appears only once it is complete. Args: loss: a Tensor with a graph, or a Trace.
     Raises: what `plot_step` raises; ValueError for a graph of more than 300 steps or seconds that
@@ -85,8 +89,8 @@ def animate(loss, path, seconds=1.0):
         # Not `writer.saving`, which after an error goes on to write what there is.
         with rc_context({"savefig.bbox": None}):
             writer.setup(figure, whole, DPI)
-            for step in trace.steps:
-                _draw(trace, replay, step.number, figure)
+            for number in range(trace.seed + 1, len(trace.frames)):
+                _draw(trace, replay, number, figure)
                 writer.grab_frame()
             writer.finish()
         file.write(whole.read_bytes())
@@ -119,23 +123,21 @@ def _figure(figure):
 
 def _draw(trace, replay, number, figure):
     figure = _figure(figure)
-    step = trace.steps[number]
+    frame = trace.frames[number]
+    step = frame.step
     draw_graph(figure, (0.15, 0.1, LEFT - 0.3, HEIGHT - 0.2), trace, number)
-    write(figure, LEFT, HEIGHT - 0.32, _heading(trace, step), size=HEAD, weight="bold", color=DARK)
+    heading = f"Step {number} of {len(trace.frames) - 1}: {step.node.title}"
+    write(figure, LEFT, HEIGHT - 0.32, heading, size=HEAD, weight="bold", color=DARK)
     write(figure, LEFT, HEIGHT - 0.62, _about(trace, step), size=TEXT, color=GREY)
     y = HEIGHT - 0.98
-    for head, kind, lines in _sections(trace, replay, step):
+    for head, kind, lines in _sections(trace, replay, frame):
         write(figure, LEFT, y, head, size=TEXT, weight="bold", color=MARK)
         for line in _wrapped(lines, MOST_LINES[kind]):
             write(figure, LEFT + 1.05, y, line, size=TEXT, family="monospace", color=DARK)
             y -= LINE
         y -= 0.07
-    _draw_heats(figure, trace, step, y - 0.05)
+    _draw_heats(figure, trace, frame, y - 0.05)
     return figure
-
-
-def _heading(trace, step):
-    return f"Step {step.number + 1} of {len(trace.steps)} back: {step.node.title}"
 
 
 def _about(trace, step):
@@ -150,39 +152,42 @@ def _bytes(count):
     return f"{count / 1000**thousands:.3g} {('bytes', 'kB', 'MB', 'GB', 'TB')[thousands]}"
 
 
-def _sections(trace, replay, step):
+def _sections(trace, replay, frame):
     """(heading, kind, lines) of the text beside the graph."""
-    forward, backward, where = formula(step.node.op)
-    yield "Forward", "forward", [forward]
-    yield "Backward", "backward", backward.splitlines() or ["(the op states no rule)"]
-    if where:
-        yield "Where", "where", [where]
-    yield "Shapes", "shapes", list(with_shapes(step.node.op))
+    rule = formula(trace, frame.node)
+    yield "Forward", "forward", [rule.forward]
+    yield "Backward", "backward", rule.backward.splitlines() or ["(the op states no rule)"]
+    if rule.where:
+        yield "Where", "where", [rule.where]
+    yield "Shapes", "shapes", [rule.shapes, rule.shapes_back]
     if replay is None:
         lines = ["not recorded: make the graph inside `with stepper.record():`"]
     else:
-        lines = ["(largest element, its largest terms: gy * dy/dx)"]
-        lines += [line for i in range(len(step.gxs)) for line in _numbers(trace, replay, step, i)]
+        lines = ["(largest element, its largest terms: gradient * slope)"]
+        lines += [line for i in frame.sent for line in _numbers(trace, replay, frame.step, i)]
     yield "In numbers", "numbers", lines
 
 
 def _numbers(trace, replay, step, i):
     """The chain rule for the largest element of what goes to input `i`."""
     gx = step.gxs[i]
-    if gx is None or gx.size == 0:
+    if gx.size == 0:
         return
     index = largest(gx)
     with np.errstate(all="ignore"):
         found = replay.terms(step, i, index, most=3)
     terms = [f"{_factor(term.gy)} * {_factor(term.slope)}" for term in found.terms]
     if found.count > len(terms):
-        terms.append(f"... ({found.count} terms)")
-    name = element(f"g{input_names(step.node.op)[i]}", index)
-    yield f"{name} = {' + '.join(terms) or 'no term'} = {found.total + 0.0:.4g}"
+        rest = found.total - sum(term.value for term in found.terms)
+        terms.append(f"{_factor(rest)} ({found.count - len(terms)} more)")
     target = trace.nodes[step.node.inputs[i]]
+    name, sign = element(target.gradient_symbol, index), fill(f"{{is{i}}}", trace, step.node)
+    yield f"{name} {sign} {' + '.join(terms) or 'no term'} = {found.total + 0.0:.4g}"
     if target.contributions > 1:
-        count = f"{step.arrived[i]} of {target.contributions} arrived"
-        yield f"  {count}; their sum so far: {step.totals[i][index]:.4g}"
+        count = f"contribution {step.arrived[i]} of {target.contributions}"
+        total = f"{step.totals[i][index]:.4g}"
+        whole = "in all" if step.arrived[i] == target.contributions else "so far"
+        yield f"  {count}{use(step.node, i, trace)}; {whole}: {total}"
 
 
 def _factor(value):
@@ -203,16 +208,16 @@ def _wrapped(lines, most):
     return wrapped
 
 
-def _draw_heats(figure, trace, step, top):
-    """gy and what goes to each input, side by side under the text."""
-    maps = [("gy", "came in", step.gy)]
-    for i, gx in enumerate(step.gxs):
-        if gx is not None:
-            target = trace.nodes[step.node.inputs[i]]
-            where = f"to {node_name(target)}"
-            if target.contributions > 1:
-                where += f", {step.arrived[i]} of {target.contributions}"
-            maps.append((f"g{input_names(step.node.op)[i]}", where, gx))
+def _draw_heats(figure, trace, frame, top):
+    """The gradient that came in and what goes to each input, side by side under the text."""
+    step = frame.step
+    maps = [(step.node.gradient_symbol, "came in", step.gy)]
+    for i in frame.sent:
+        target = trace.nodes[step.node.inputs[i]]
+        where = f"to {node_name(target)}"
+        if target.contributions > 1:
+            where += f", contribution {step.arrived[i]} of {target.contributions}"
+        maps.append((target.gradient_symbol, where, step.gxs[i]))
     left_out = len(maps) - MOST_MAPS
     width = (WIDTH - LEFT - 0.1) / max(3, min(len(maps), MOST_MAPS))
     for k, (name, where, array) in enumerate(maps[:MOST_MAPS]):

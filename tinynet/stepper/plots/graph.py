@@ -6,7 +6,6 @@ colour vision, and every colour has a word and a pattern beside it.
 
 import numpy as np
 
-from tinynet.stepper.formula import input_names
 from tinynet.stepper.plots.layout import neighbourhood
 
 SMALL, TEXT, HEAD = 9, 10, 16  # points
@@ -23,7 +22,7 @@ BAR = 0.14
 
 
 def states(trace, number):
-    """{node number: (state, contributions arrived, their sum or None)} after step `number`."""
+    """{node number: (state, contributions arrived, their sum or None)} at frame `number`."""
     found = {}
     for node in trace.nodes:
         count, total = trace.arrived(node, number)
@@ -36,9 +35,10 @@ def states(trace, number):
 
 
 def draw_graph(figure, box, trace, number):
-    """Draw the graph, or the part of it around step `number`, into box = (x, y, width, height)."""
+    """Draw the graph, or the part of it around frame `number`, into box = (x, y, width, height)."""
     width, height = box[2:]
-    step = trace.steps[number]
+    frame = trace.frames[number]
+    step = frame.step
     layout = neighbourhood(trace, step.node.number, MOST_ROWS, MOST_COLUMNS)
     axes = figure.add_axes(share(figure, box), label="graph")
     axes.set(xlim=(0, width), ylim=(0, height))
@@ -61,7 +61,7 @@ def draw_graph(figure, box, trace, number):
         id(place): (aside + column * place.x, rise + pitch * place.row) for place in layout.places
     }
     shown = {place.node.number for place in layout.places if place.node is not None}
-    _draw_edges(axes, trace, step, layout, at, size)
+    _draw_edges(axes, trace, frame, layout, at, size)
     for place in layout.places:
         if place.node is not None:
             centre = at[id(place)]
@@ -160,7 +160,7 @@ def _state_words(node, state, arrived, total):
     return [*number, f"grad {words}", words]
 
 
-def _draw_edges(axes, trace, step, layout, at, size):
+def _draw_edges(axes, trace, frame, layout, at, size):
     ends = {}  # of each input: its edges, which share its lower side
     for edge in layout.edges:
         ends.setdefault(id(edge.places[-1]), []).append(edge)
@@ -172,12 +172,11 @@ def _draw_edges(axes, trace, step, layout, at, size):
         share = ends[id(edge.places[-1])]
         points[0] = _port(points[0], size, 1, edge.slot, slots)
         points[-1] = _port(points[-1], size, -1, share.index(edge), len(share))
-        current = edge.consumer is step.node
-        given = current and step.gxs[edge.slot] is not None
+        given = edge.consumer is frame.node and edge.slot in frame.sent
         _curve(axes, points, given)
         if given:
-            names = input_names(edge.consumer.op)
-            _name_edge(axes, points[:2], f"g{names[edge.slot]}", edge.slot, len(names))
+            name = trace.nodes[edge.consumer.inputs[edge.slot]].gradient_symbol
+            _name_edge(axes, points[:2], name, edge.slot, slots)
 
 
 def _name_edge(axes, ends, name, slot, count):

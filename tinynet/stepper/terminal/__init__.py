@@ -3,12 +3,12 @@
 import builtins
 import os
 import re
+import shutil
 import sys
 import textwrap
 import types
 
 from tinynet.autograd import Tensor
-from tinynet.stepper.formula import input_names
 from tinynet.stepper.terminal.screen import MANY, MOST_ROWS, Screens, called
 from tinynet.stepper.text import WIDTH, count, element, field, table
 from tinynet.stepper.trace import Trace
@@ -23,7 +23,7 @@ f                check that element by finite differences
 l                list all steps            ?  this help            q  quit"""
 
 
-def walk(loss, out=None, keys=None, everything=False):
+def walk(loss, out=None, keys=None, everything=False, told=None):
     """Step back from `loss` through the graph that made it, one op at a time.
 
     Asks for a command before each step (`?` lists them). If the input is not a terminal, it prints
@@ -31,7 +31,8 @@ def walk(loss, out=None, keys=None, everything=False):
     `everything`.
 
     Args: loss: a Tensor with a graph, best made inside `stepper.record()`, or a Trace. out: a
-    file to write to, by default standard output. keys: the commands, in place of a user's.
+    file to write to, by default standard output. keys: the commands, in place of a user's. told:
+    what a lesson says beside its steps, {'backward 0': text}.
 
     Raises: TypeError or ValueError for what is not the result of a computation or has more than one
     element, RuntimeError for a graph that an earlier backward has freed.
@@ -40,12 +41,13 @@ def walk(loss, out=None, keys=None, everything=False):
     if not isinstance(loss, Tensor | Trace):
         raise TypeError(f"walk: expected a Tensor or a Trace, got {type(loss).__name__}")
     trace = loss if isinstance(loss, Trace) else Trace(loss)
-    screens = Screens(trace, _bold if _may_colour(out) else str)
+    screens = Screens(trace, _bold if _may_colour(out) else str, told)
     if keys is None and not _can_ask():
         _write(out, listing(screens, everything))
         return
     try:
-        Walker(screens, out).run(_asked() if keys is None else _given(keys, out))
+        pager = _more if keys is None and _is_terminal(out) else None
+        Walker(screens, out, pager).run(_asked() if keys is None else _given(keys, out))
     except NotImplementedError:  # of input(), in a notebook that runs unattended
         _write(out, listing(screens, everything))
 
@@ -56,8 +58,8 @@ def listing(screens, everything=False):
     yield from screens.forward(everything)
     yield ""
     if len(steps) <= MANY or everything:
-        for step in steps:
-            yield from screens.step(step.number)
+        for number in range(screens.trace.seed + 1, len(screens.trace.frames)):
+            yield from screens.step(number)
             yield ""
     else:
         yield screens.bold(f"Backward: {count(len(steps), 'step')}, one line each")
@@ -78,17 +80,20 @@ def _overview(screens):
 
 
 class Walker:
-    """Where a walk stands, and what each command does. Step -1 is before the first."""
+    """Where a walk stands, and what each command does. It begins at the seed, the number of the
+    frame in which the loss has its gradient; the end is one past the last frame.
 
-    def __init__(self, screens, out):
-        self.screens, self.out = screens, out
-        self.steps = screens.trace.steps
-        self.number, self.choice = -1, None
+    pager: called with the lines of what is to be written, it writes them a screen at a time."""
+
+    def __init__(self, screens, out, pager=None):
+        self.screens, self.out, self.pager = screens, out, pager
+        self.frames, self.seed = screens.trace.frames, screens.trace.seed
+        self.number, self.choice = self.seed, None
 
     def run(self, commands):
         """Answer command after command until q or their end."""
-        self.say(self.screens.forward())
-        self.say(["", "Backward: Enter takes the first step, ? lists the commands."])
+        welcome = "Backward: Enter takes the first step, ? lists the commands."
+        self.say([*self.screens.forward(), "", welcome])
         for command in commands:
             word, _, rest = command.strip().partition(" ")
             if word in ("q", "quit", "exit"):
@@ -100,37 +105,41 @@ class Walker:
                 self.say(action(self, rest.strip()))
 
     def say(self, lines):
-        _write(self.out, lines)
+        if self.pager:
+            self.pager(self.out, list(lines))
+        else:
+            _write(self.out, lines)
 
     def next(self, _):
-        if self.number == len(self.steps):
+        if self.number == len(self.frames):
             return ["This was the last step; b goes back, q quits."]
         return self.go(self.number + 1)
 
     def back(self, _):
-        if self.number == -1:
+        if self.number == self.seed:
             return ["This is the beginning; Enter takes the first step."]
         return self.go(self.number - 1)
 
     def go(self, number):
         self.number, self.choice = number, None
-        if number == -1:
+        if number == self.seed:
             return self.screens.forward()
-        if number == len(self.steps):
+        if number == len(self.frames):
             return self.screens.leaves()
         return self.screens.step(number)
 
     def run_to(self, name):
         if not name:
             return ["r needs a name: r relu6"]
-        found = [step.number for step in self.steps if _is_called(step.node, name)]
+        trace = self.screens.trace
+        found = [trace.frame_of(step) for step in trace.steps if _is_called(step.node, name)]
         ahead = [number for number in found if number > self.number]
         if ahead:
             return self.go(ahead[0])
         if found:
-            at = ", ".join(str(number + 1) for number in found[:8])
+            at = ", ".join(str(number) for number in found[:8])
             return [f"No op ahead is called {name!r}; behind are steps {at} (b goes back)."]
-        names = ", ".join(sorted({step.node.name for step in self.steps}))
+        names = ", ".join(sorted({step.node.name for step in trace.steps}))
         return _wrapped(f"No op is called {name!r}. There are {names}.")
 
     def print(self, rest):
@@ -153,64 +162,63 @@ class Walker:
         return self.screens.tensor(node, self.number, index)
 
     def nodes_called(self, name):
-        """By its number, the user's name for it, the current op's, or a part of a name."""
+        """By its number, what it or its gradient is called, or a part of a name."""
         nodes = self.screens.trace.nodes
         if re.fullmatch(r"#?\d+", name):
             return nodes[int(name.lstrip("#")) :][:1]
-        exact = [node for node in nodes if called(node) == name]
-        if exact:
-            return exact[-1:]
-        if 0 <= self.number < len(self.steps):
-            node = self.steps[self.number].node
-            mine = dict(zip(input_names(node.op), node.inputs, strict=True))
-            mine["y"] = node.number
-            number = mine.get(name, mine.get(name.removeprefix("g")))
-            if number is not None:
-                return [nodes[number]]
+        frame = self.frame()
+        mine = [] if frame is None else [i for i in frame.node.inputs if i is not None]
+        for some in ([nodes[i] for i in mine], nodes):  # of two weights, the one at hand
+            exact = [n for n in some if name in (n.symbol, n.gradient_symbol, called(n))]
+            if len({node.number for node in exact}) == 1:
+                return exact[:1]
         return [node for node in nodes if _is_called(node, name)]
 
     def choose(self, rest):
-        step, names = self.current()
-        if step is None:
-            return names
+        frame = self.frame()
+        if frame is None:
+            return [NO_OP]
         name, index = _name_and_index(rest)
         if index is None and re.fullmatch(r"[-\d,]+", name):
             name, index = "", _index(name)
-        wanted = [i for i, gx in enumerate(step.gxs) if gx is not None]
+        step, nodes = frame.step, self.screens.trace.nodes
+        inputs = [None if i is None else nodes[i] for i in frame.node.inputs]
+        wanted = list(frame.sent) or [i for i, gx in enumerate(step.gxs) if gx is not None]
         if name:
-            wanted = [i for i in wanted if names[i] == name.removeprefix("g") or names[i] == name]
+            every = [i for i, gx in enumerate(step.gxs) if gx is not None]
+            fits = [i for i in every if name in _names(inputs[i])]
+            wanted = [i for i in fits if i in wanted] or fits
         if not wanted:
-            return [f"No gradient goes to {name or 'any input'} here; inputs: {', '.join(names)}."]
+            there = ", ".join(called(node) for node in inputs if node is not None)
+            return [f"No gradient goes to {name or 'any input'} here; inputs: {there}."]
         i = wanted[0]
         index = () if index is None else index
-        problem = _misfit(names[i], step.gxs[i].shape, index)
+        problem = _misfit(called(inputs[i]), step.gxs[i].shape, index)
         if problem:
             return [problem]
         self.choice = i, tuple(k % size for k, size in zip(index, step.gxs[i].shape, strict=True))
         return self.screens.step(self.number, self.choice)
 
     def check(self, _):
-        step, names = self.current()
-        if step is None:
-            return names
+        frame = self.frame()
+        if frame is None:
+            return [NO_OP]
         if not self.screens.trace.recorded:
             return ["A check needs the values: compute the loss inside `with stepper.record():`."]
+        step = frame.step
         choices = (
             [self.choice]
             if self.choice
-            else [(i, largest(gx)) for i, gx in enumerate(step.gxs) if gx is not None and gx.size]
+            else [(i, largest(step.gxs[i])) for i in frame.sent if step.gxs[i].size]
         )
         try:
             return [line for choice in choices for line in self.screens.check(step, *choice)]
         except Exception as error:  # whatever an op of the user's raises when it is run again
             return _wrapped(f"No check: the graph cannot be run again: {error}")
 
-    def current(self):
-        """(the step, its inputs' names), or (None, lines that say that there is none)."""
-        if 0 <= self.number < len(self.steps):
-            step = self.steps[self.number]
-            return step, input_names(step.node.op)
-        return None, ["There is no op on this screen; Enter takes the first step."]
+    def frame(self):
+        """The frame on the screen, None for the first screen and the last."""
+        return self.frames[self.number] if self.seed < self.number < len(self.frames) else None
 
     def list(self, _):
         return _overview(self.screens)
@@ -219,6 +227,7 @@ class Walker:
         return HELP.split("\n")
 
 
+NO_OP = "There is no op on this screen; Enter takes the first step."
 ACTIONS = {
     "": Walker.next,
     "n": Walker.next,
@@ -240,6 +249,10 @@ def _wrapped(sentence):
 def _is_called(node, name):
     name = name.lower()
     return any(name in text.lower() for text in (node.name, node.label, node.path))
+
+
+def _names(node):
+    return node.symbol, node.gradient_symbol, node.name, f"g{node.name}"
 
 
 def _name_and_index(text):
@@ -289,9 +302,27 @@ def _given(keys, out):
         yield key
 
 
+def _is_terminal(out):
+    return getattr(out, "isatty", lambda: False)()
+
+
+def _more(out, lines):
+    """Write lines a screen at a time: Enter turns the page, q leaves the rest out."""
+    height = max(shutil.get_terminal_size((WIDTH, 24)).lines - 2, 4)  # a line for each prompt
+    while lines:
+        _write(out, lines[:height])
+        lines = lines[height:]
+        if lines:
+            try:
+                answer = input(f"-- {count(len(lines), 'more line')}: Enter; q leaves them out -- ")
+            except (EOFError, KeyboardInterrupt):
+                answer = "q"
+                print()
+            lines = [] if answer.strip().lower().startswith("q") else lines
+
+
 def _may_colour(out):
-    terminal = getattr(out, "isatty", lambda: False)()
-    return terminal and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+    return _is_terminal(out) and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
 
 
 def _bold(text):

@@ -2,8 +2,7 @@
 
 from itertools import accumulate
 
-from tinynet.stepper.formula import formula, input_names, with_shapes
-from tinynet.stepper.numbers import relative_error
+from tinynet.stepper.formula import fill, formula, input_names, use
 from tinynet.stepper.text import (
     array_lines,
     block,
@@ -28,19 +27,20 @@ NOT_RECORDED = (
 
 
 def called(node):
-    """What a node is called: the user's name for it, or what it is and its number."""
-    return (node.label if node.op else node.name) or f"{node.name or node.kind} #{node.number}"
+    """What a node is called: a parameter by its whole name."""
+    return node.name if node.kind == "parameter" else node.symbol
 
 
 class Screens:
-    """The screens of one trace, each a list of lines. bold: marks what is important."""
+    """The screens of one trace, each a list of lines. bold: marks what is important. told: what a
+    lesson says, {'backward 0': text}."""
 
-    def __init__(self, trace, bold=str):
+    def __init__(self, trace, bold=str, told=None):
+        self.told = told or {}
         self.trace, self.bold = trace, bold
         self._worked = None
         self._freed = list(accumulate(step.freed_bytes for step in trace.steps))  # after each
-        self.bad_node = next((n for n in trace.nodes if not_finite(n.value)), None)
-        self.bad_step = next((s for s in trace.steps if any(map(not_finite, s.gxs))), None)
+        self.bad_node, self.bad_step = trace.first_not_finite
 
     @property
     def worked(self):
@@ -62,25 +62,36 @@ class Screens:
         nodes = self.trace.nodes
         if len(nodes) > 40:  # parameters are named in the rows of their ops
             nodes = [node for node in nodes if node.op]
-        lines = [self.bold(f"Forward: {count(len(self.trace.steps), 'op')}")]
+        ops = sum(node.op is not None for node in self.trace.nodes)
+        last = len(self.trace.frames) - 1
+        first = f"step {ops}" if ops == 1 else f"steps 1 to {ops:,}"
+        lines = [self.bold(f"Forward: {count(ops, 'op')}, {first} of {last:,}")]
         most = None if everything else MOST_ROWS
         lines += table(nodes, self._node_row, lambda node: (node.name, node.shape), most)
         if not self.trace.recorded:
             lines += field("values", NOT_RECORDED)
         if self.bad_node:
             found = not_finite(self.bad_node.value)
-            lines += field("NaN, Inf", f"first the values of {_place(self.bad_node)}: {found}")
+            made = "made by" if self.bad_node.op else "given in"
+            lines += field(
+                "NaN, Inf", f"in the values first {made} {_place(self.bad_node)}: {found}"
+            )
         if self.bad_step:
             step = self.bad_step
-            where = f"backward step {step.number + 1}, {_place(step.node)}"
-            lines += field("NaN, Inf", f"first the gradients that leave {where}")
-        return lines
+            where = f"step {self.trace.frame_of(step)}, {_place(step.node)}"
+            lines += field("NaN, Inf", f"in the gradients first made by {where}")
+        seed = self.trace.loss_gradient
+        one = number(seed) if seed.size == 1 else "the one given"
+        name = self.trace.loss.symbol
+        return lines + field(
+            f"step {self.trace.seed}", f"the gradient of {name} with respect to itself is {one}"
+        )
 
     def _node_row(self, node):
         rule = called(node)
         if node.op:
             inputs = ", ".join(self._argument(node, i) for i in node.inputs)
-            rule = f"{node.label} = " * bool(node.label) + f"{node.name}({inputs})"
+            rule = f"{node.symbol} = {node.name}({inputs})"
         what = node.path if node.op else "leaf" if node.kind == "input" else node.kind
         if node.value is not None and node.value.ndim == 0:
             what = f"{number(node.value)}  {what}".rstrip()
@@ -90,54 +101,60 @@ class Screens:
         if i is None:
             return "?"
         source = self.trace.nodes[i]
-        name = (source.label if source.op else source.name) or f"#{i}"
+        name = called(source)
         return name.removeprefix(f"{node.path}.") if node.path else name
 
     def step(self, number, choice=None):
-        """A step. choice: (which input, index) of the gradient element shown in numbers; None
-        takes the largest of each gradient."""
-        step = self.trace.steps[number]
-        node, op = step.node, step.node.op
-        title = f"Step {number + 1} of {len(self.trace.steps)}: {node.title} (#{node.number})"
+        """A frame of the backward phase. choice: (which input, index) of the gradient element shown
+        in numbers; None takes the largest of each gradient."""
+        frame = self.trace.frames[number]
+        step, node = frame.step, frame.node
+        last = len(self.trace.frames) - 1
+        title = f"Step {number} of {last}: {node.title} (#{node.number})"
         lines = [self.bold(title + (f" in {node.path}" if node.path else ""))]
+        told = self.told.get(f"backward {step.number}")
+        lines += field("lesson", told) if told else []
         if node is self.bad_node:
-            lines += field("NaN, Inf", self.bold("the first NaN or Inf in the values is here"))
+            lines += field("NaN, Inf", self.bold("the first NaN or Inf in the values is made here"))
         if step is self.bad_step:
-            lines += field("NaN, Inf", self.bold("the first NaN or Inf in the gradient is here"))
-        forward, backward, where = formula(op)
-        lines += field("forward", forward)
-        lines += field("backward", backward or "(the op states no rule)")
-        lines += field("where", where) if where else []
+            lines += field(
+                "NaN, Inf", self.bold("the first NaN or Inf in the gradient is made here")
+            )
+        rule = formula(self.trace, node)
+        lines += field("forward", rule.forward)
+        lines += field("backward", rule.backward or _no_rule(node.op))
+        lines += field("where", rule.where) if rule.where else []
         options = ", ".join(f"{name}={_short(value)}" for name, value in node.options.items())
         lines += field("options", options) if options else []
-        lines += field("shapes", "\n".join(with_shapes(op)))
+        lines += field("shapes", "\n".join(filter(None, (rule.shapes, rule.shapes_back))))
         lines += self._values(node)
-        lines += _tensor("came in", f"gy, the gradient of {called(node)},", step.gy)
-        lines += self._numbers(step, choice)
-        for i, name in enumerate(input_names(op)):
-            lines += self._goes_out("" if i else "goes out", step, i, f"g{name}")
+        lines += _tensor("came in", f"{node.gradient_symbol}", step.gy)
+        lines += self._numbers(frame, choice)
+        lines += self._goes_out(frame)
+        if self.trace.frames[number + 1 : number + 2] and (
+            self.trace.frames[number + 1].step is step
+        ):
+            return lines + field("memory", "kept for the next use")
         saved = count(step.freed_bytes, "byte") if step.freed_bytes else "nothing"
-        so_far = count(self._freed[number], "byte")
+        so_far = count(self._freed[step.number], "byte")
         return lines + field("memory", f"the op had saved {saved}; freed by now: {so_far}")
 
     def _values(self, node):
-        label, lines, shown = "values", [], set()
-        names = (*input_names(node.op), "y")
-        for name, i in zip(names, (*node.inputs, node.number), strict=True):
+        label, lines = "values", []
+        for i in dict.fromkeys((*node.inputs, node.number)):
             known = None if i is None else self.trace.nodes[i]
-            if known is not None and known.value is not None:
-                who = "" if name == called(known) else f" = {called(known)}"
-                if i in shown and known.value.size > 1:
-                    lines += field(label, f"{name}{who}, as above")
-                else:
-                    lines += _tensor(label, name + who, known.value, corner=False)
-                label = ""
-                shown.add(i)
+            if known is None or known.value is None:
+                continue
+            if known.kind == "constant" and not known.shape and not known.name:
+                continue  # its name is its number
+            lines += _tensor(label, called(known), known.value, corner=False)
+            label = ""
         return lines + ([] if self.trace.recorded else field(label, NOT_RECORDED))
 
-    def _numbers(self, step, choice):
+    def _numbers(self, frame, choice):
         if not self.trace.recorded:
             return []
+        step = frame.step
         nodes = [self.trace.nodes[i] for i in (*step.node.inputs, step.node.number)]
         size = sum(node.value.size for node in nodes)
         if size > MOST_ELEMENTS and choice is None:
@@ -145,8 +162,9 @@ class Screens:
                 "numbers", f"left out, {size:,} elements are many; `e INDEX` works one out"
             )
         label, lines = "numbers", []
-        for i, gx in enumerate(step.gxs):
-            if gx is None or gx.size == 0 or (choice and choice[0] != i):
+        for i in frame.sent if choice is None else (choice[0],):
+            gx = step.gxs[i]
+            if gx.size == 0:
                 continue
             index = choice[1] if choice else largest(gx)
             try:
@@ -157,21 +175,28 @@ class Screens:
             label = ""
         return lines
 
-    def _goes_out(self, label, step, i, name):
-        target = step.node.inputs[i]
-        node = None if target is None else self.trace.nodes[target]
-        gx, expected, arrived = step.gxs[i], getattr(node, "contributions", 0), step.arrived[i]
-        who = "an input" if node is None else called(node)
-        if gx is None:
-            why = "passed on by this op" if step.node.op.needs[i] else "needed: a constant"
-            return field(label, f"{name}: no gradient for {who} is {why}")
-        state = f"contribution {arrived} of {expected}"
-        state += ", so complete" if arrived == expected == 1 else ""
-        lines = _tensor(label, f"{name} to {who} ({state})", gx)
-        if arrived < expected:
-            lines += field("", f"{who}: gradient not known yet, {arrived} of {expected} arrived")
-        elif expected > 1:
-            lines += _tensor("", f"{who}: all {expected} arrived, the gradient", step.totals[i])
+    def _goes_out(self, frame):
+        step, node = frame.step, frame.node
+        label, lines = "goes out", []
+        for i in frame.sent:
+            target = self.trace.nodes[node.inputs[i]]
+            expected, arrived = target.contributions, step.arrived[i]
+            name = fill(f"{{g{i}}} {{is{i}}}", self.trace, node)
+            said = use(node, i, self.trace)
+            if expected > 1:
+                said += f", contribution {arrived} of {expected}"
+            lines += _tensor(label, name, step.gxs[i], after=said)
+            label = ""
+            if expected > 1:
+                now = "so far, not complete" if arrived < expected else "in all, complete"
+                lines += _tensor("", f"{target.gradient_symbol} =", step.totals[i], after=f" {now}")
+        if frame is self.trace.frames[self.trace.frame_of(step)]:  # of two uses, said once
+            for i in (i for i, gx in enumerate(step.gxs) if gx is None):
+                known = node.inputs[i] is not None
+                who = called(self.trace.nodes[node.inputs[i]]) if known else input_names(node.op)[i]
+                why = "passed on by this op" if node.op.needs[i] else "needed: it is a constant"
+                lines += field(label, f"no gradient for {who} is {why}")
+                label = ""
         return lines
 
     def tensor(self, node, number, index=None):
@@ -194,7 +219,7 @@ class Screens:
     def check(self, step, i, index):
         """An element of an input's gradient beside its finite difference."""
         node = self.trace.nodes[step.node.inputs[i]]
-        arrived, _ = self.trace.arrived(node, step.number)
+        arrived = step.arrived[i]
         found = self.worked.check(node, index)
         if arrived < node.contributions:
             found[0] += f" (once complete: {arrived} of {node.contributions} arrived)"
@@ -230,30 +255,33 @@ class Screens:
         if not checked or not_finite(gradient):
             return *found, not_finite(gradient), ""
         try:
-            difference = self.worked.replay.finite_difference(node.number, index)
+            check = self.worked.replay.check(node.number, index)
         except Exception as error:  # of a user's op
             return *found, str(error), ""
-        return *found, f"{difference:.5g}", f"{relative_error(value, difference):.0e}"
+        verdict = "" if check.verdict == "agrees" else f" {check.verdict}"
+        return *found, f"{check.difference:.5g}", f"{check.error:.0e}{verdict}"
 
     def row(self, number):
-        """A step in one line."""
+        """A backward step in one line."""
         step = self.trace.steps[number]
         node = step.node
         sizes = [abs(gx[largest(gx)]) for gx in step.gxs if gx is not None and gx.size]
-        most = f"|gx| <= {max(map(float, sizes)):.3g}" if sizes else ""
+        most = f"max |g| {max(map(float, sizes)):.3g}" if sizes else ""
         if any(map(not_finite, step.gxs)):
             most = "NaN or Inf"
-        return str(number + 1), node.title, str(node.shape), most, node.path
+        return str(self.trace.frame_of(step)), node.title, str(node.shape), most, node.path
 
 
-def _tensor(label, name, array, corner=True):
+def _tensor(label, name, array, corner=True, after=""):
     """An array behind its name: whole if it is small, else sampled."""
     shown = array_lines(array, corner=corner)
     bad = not_finite(array)
+    sign = "" if name.endswith("=") else " ="
     if len(shown) == 1 and " so sampled" not in shown[0]:
-        lines = field(label, f"{name} = {shown[0]}".replace(", =", " ="))
+        lines = field(label, f"{name}{sign} {shown[0]}{after}")
     else:
-        lines = field(label, f"{name} {array.shape}:") + block(shown)
+        name = name.removesuffix(" =")
+        lines = field(label, f"{name} {array.shape}{after}:") + block(shown)
     return lines + (field("", bad) if bad and bad not in shown else [])
 
 
@@ -262,6 +290,10 @@ def _part(label, array, index):
         return field(label, f"{element('', index)} = {number(array[index])}")
     shown = array_lines(array, whole=400, most_lines=40)
     return field(label, shown[0]) if len(shown) == 1 else field(label, "") + block(shown)
+
+
+def _no_rule(op):
+    return "(no input needs a gradient)" if op.rule else "(the op states no rule)"
 
 
 def _place(node):

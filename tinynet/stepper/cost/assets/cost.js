@@ -18,23 +18,35 @@ const FIELDS = { width: "Width", resolution: "Resolution", classes: "Classes" };
 const $ = (id) => document.getElementById(id);
 const percent = (share) => (100 * share).toFixed(2) + " %";
 const millions = (n) => (n / 1e6).toLocaleString("en-US", { maximumFractionDigits: 2 }) + " M";
-const escaped = (text) => text.replace(/[&<>"']/g, (sign) => `&#${sign.charCodeAt(0)};`);
-const swatch = (kind) => `<span class="swatch ${KINDS[kind].style}"></span>`;
+const { make } = dom;
+const swatch = (kind) => make("span", { class: `swatch ${KINDS[kind].style}` });
 const state = { network: networks[0], width: 1, kernel: 3, chosen: 1 };
 
 /** Bars as parts of a whole: [[style, share], ...]. */
 function bar(parts) {
-  const span = ([style, share]) => `<span class="${style}" style="width:${100 * share}%"></span>`;
-  return `<div class="bar" aria-hidden="true">${parts.map(span).join("")}</div>`;
+  const span = ([style, share]) => make("span", { class: style, style: `width:${100 * share}%` });
+  return make("div", { class: "bar", "aria-hidden": "true" }, parts.map(span));
 }
 
-function definitions(pairs) {
-  const letters =
-    `${DK} side of the kernel, M channels in, N channels out, ` +
-    `${DF} side of the map that comes out`;
-  const lines = [...pairs, ["Letters", `<span class="note">${letters}</span>`]];
-  const line = ([name, text]) => `<div><dt>${name}</dt><dd>${text}</dd></div>`;
-  return `<dl class="formulas">${lines.map(line).join("")}</dl>`;
+const symbol = (part) => (Array.isArray(part) ? [part[0], make("sub", null, part[1])] : part);
+
+function definitions(found) {
+  const line = ({ name, lines, total, after }) => {
+    const said = lines.map((line, i) => [i ? make("br") : null, line.map(symbol)]);
+    return make(
+      "div",
+      null,
+      make("dt", null, name),
+      make("dd", null, said, total ? make("b", null, total) : null, after),
+    );
+  };
+  const letters = [
+    ...[DK, " side of the kernel, M channels in, N channels out, "],
+    ...[DF, " side of the map that comes out"],
+  ];
+  const note = make("span", { class: "note" }, letters.map(symbol));
+  const last = make("div", null, make("dt", null, "Letters"), make("dd", null, note));
+  return make("dl", { class: "formulas" }, found.map(line), last);
 }
 
 // ---- the network ----
@@ -80,13 +92,21 @@ function showShares(found) {
       return [kind, sums(rows)[name] / found[name]];
     });
     const item = ([kind, share]) =>
-      `<li data-share="${name} ${kind}">${swatch(kind)}${KINDS[kind].words} ` +
-      `<b>${percent(share)}</b></li>`;
+      make(
+        "li",
+        { "data-share": `${name} ${kind}` },
+        swatch(kind),
+        `${KINDS[kind].words} `,
+        make("b", null, percent(share)),
+      );
     const bars = bar(shares.map(([kind, share]) => [KINDS[kind].style, share]));
-    const items = shares.map(item).join("");
-    return `<div class="share"><b>${title}</b>${bars}<ul>${items}</ul></div>`;
+    const items = make("ul", null, shares.map(item));
+    return make("div", { class: "share" }, make("b", null, title), bars, items);
   };
-  $("shares").innerHTML = part("Multiply-adds", "multAdds") + part("Parameters", "parameters");
+  $("shares").replaceChildren(
+    part("Multiply-adds", "multAdds"),
+    part("Parameters", "parameters"),
+  );
 }
 
 function showLayers(found) {
@@ -95,28 +115,40 @@ function showLayers(found) {
   state.chosen = Math.min(state.chosen, found.rows.length - 1);
   const largest = (name) => Math.max(...found.rows.map((row) => row[name]));
   const most = { multAdds: largest("multAdds"), parameters: largest("parameters") };
-  const cell = (row, name) => {
-    const bars = bar([[KINDS[row.kind].style, row[name] / most[name]]]);
-    return `<td>${exact(row[name])}${bars}</td>`;
-  };
+  const cell = (row, name) =>
+    make("td", null, exact(row[name]), bar([[KINDS[row.kind].style, row[name] / most[name]]]));
+  const wide = (text) => make("td", { class: "wide" }, text);
   const line = (row, i) => {
     const chosen = i === state.chosen;
     const last = row.kind === "fully connected";
-    const name = escaped(row.name);
-    return (
-      `<tr${chosen ? ' class="chosen"' : ""} data-layer="${name}"><th scope="row"><label>` +
-      `<input type="radio" name="layer" value="${i}"${chosen ? " checked" : ""}>` +
-      `${swatch(row.kind)}<span>${name.replaceAll(".", ".<wbr>")}</span></label></th>` +
-      `<td class="wide">${last ? "" : `${row.kernel}×${row.kernel}, ${row.stride}`}</td>` +
-      `<td class="wide">${exact(row.N)}${last ? "" : ` × ${row.size}×${row.size}`}</td>` +
-      `${cell(row, "multAdds")}${cell(row, "parameters")}</tr>` +
-      (chosen ? `<tr><td colspan="5">${definitions(formulas(found.rows, i))}</td></tr>` : "")
+    const name = row.name.split(".").flatMap((part, k) => (k ? [".", make("wbr"), part] : [part]));
+    const radio = { type: "radio", name: "layer", value: i, checked: chosen };
+    const label = make("label", null, make("input", radio), swatch(row.kind));
+    label.append(make("span", null, name));
+    const shown = make(
+      "tr",
+      { class: chosen && "chosen", "data-layer": row.name },
+      make("th", { scope: "row" }, label),
+      wide(last ? "" : `${row.kernel}×${row.kernel}, ${row.stride}`),
+      wide(`${exact(row.N)}${last ? "" : ` × ${row.size}×${row.size}`}`),
+      cell(row, "multAdds"),
+      cell(row, "parameters"),
     );
+    if (!chosen) return [shown];
+    const below = make("td", { colspan: 5 }, definitions(formulas(found.rows, i)));
+    return [shown, make("tr", null, below)];
   };
-  table.tBodies[0].innerHTML = found.rows.map(line).join("");
-  table.tFoot.innerHTML =
-    `<tr><th scope="row">Total</th><td class="wide"></td><td class="wide"></td>` +
-    `<td>${exact(found.multAdds)}</td><td>${exact(found.parameters)}</td></tr>`;
+  table.tBodies[0].replaceChildren(...found.rows.flatMap(line));
+  table.tFoot.replaceChildren(
+    make(
+      "tr",
+      null,
+      make("th", { scope: "row" }, "Total"),
+      [wide(""), wide("")],
+      make("td", null, exact(found.multAdds)),
+      make("td", null, exact(found.parameters)),
+    ),
+  );
   if (focused) table.querySelector("input:checked").focus();
 }
 
@@ -159,8 +191,8 @@ function prepare() {
   for (const [i, network] of networks.entries()) $("network").add(new Option(network.title, i));
   $("network").addEventListener("change", (event) => choose(networks[event.target.value]));
   for (const k of KERNELS) {
-    const input = `<input type="radio" name="kernel" value="${k}"${k === 3 ? " checked" : ""}>`;
-    $("kernels").insertAdjacentHTML("beforeend", `<label>${input} ${k}×${k}</label>`);
+    const input = make("input", { type: "radio", name: "kernel", value: k, checked: k === 3 });
+    $("kernels").append(make("label", null, input, ` ${k}×${k}`));
   }
   $("kernels").addEventListener("change", (event) => {
     state.kernel = Number(event.target.value);
@@ -172,11 +204,11 @@ function prepare() {
   });
   for (const box of document.querySelectorAll(".presets")) {
     for (const n of PRESETS[box.dataset.for]) {
-      box.insertAdjacentHTML("beforeend", `<button type="button">${n}</button>`);
-      box.lastChild.addEventListener("click", () => {
+      const press = () => {
         $(box.dataset.for).value = n;
         read();
-      });
+      };
+      box.append(dom.button(String(n), press));
     }
   }
   for (const id of Object.keys(FIELDS)) {
@@ -194,66 +226,3 @@ function prepare() {
   choose(networks[0]);
   showOwn();
 }
-
-// ---- one layer of the reader's own ----
-
-function showOwn() {
-  $("own-problem").textContent = "";
-  const numbers = ["kernel", "in", "out", "size", "stride"].map((name) => {
-    const input = $("own-" + name);
-    return readNumber(input, $("own-problem"), input.labels[0].textContent);
-  });
-  if (numbers.includes(null)) return;
-  const [K, M, N, size, stride] = numbers;
-  const F = Math.ceil(size / stride);
-  const standard = K * K * M * N * F * F;
-  const depthwise = K * K * M * F * F;
-  const pointwise = M * N * F * F;
-  const most = Math.max(standard, depthwise + pointwise);
-  const line = (name, parts, words) => {
-    const bars = bar(parts.map(([style, n]) => [style, n / most]));
-    return `<div class="line"><b>${name}</b>${bars}<span class="number">${words}</span></div>`;
-  };
-  const pair = [["depthwise", depthwise], ["pointwise", pointwise]];
-  const words =
-    `${exact(depthwise + pointwise)} = ${exact(depthwise)} depthwise + ` +
-    `${exact(pointwise)} pointwise`;
-  const weights =
-    `standard ${exact(K * K * M * N)}; depthwise ${exact(K * K * M)} + ` +
-    `pointwise ${exact(M * N)} = ${exact(K * K * M + M * N)}`;
-  $("own-filters").innerHTML =
-    drawFilters("Standard", N, K, M, "convolution") +
-    drawFilters("Depthwise", M, K, 1, "depthwise") +
-    drawFilters("Pointwise", N, 1, M, "pointwise");
-  $("own-result").innerHTML =
-    line("Standard", [["convolution", standard]], exact(standard)) +
-    line("Depthwise + pointwise", pair, words) +
-    definitions([...pairFormulas(K, M, N, F), ["Weights", weights]]);
-}
-
-/** `count` filters of K x K x depth as a box, deeper for more channels (figure 2 of the paper). */
-function drawFilters(name, count, K, depth, style) {
-  const shown = Math.min(K, 7); // cells along a side
-  const side = 12 + 8 * shown;
-  const back = 3 + 6 * Math.log2(depth);
-  const up = 0.35 * back;
-  const y = up + 1;
-  const grid = [];
-  for (let j = 1; j < shown; j++) {
-    const at = (side * j) / shown;
-    grid.push(`M${1 + at} ${y}v${side}M1 ${y + at}h${side}`);
-  }
-  const fill = `var(--${style})`;
-  const top = `M1 ${y}l${back} ${-up}h${side}v${side}l${-back} ${up}z`;
-  const edge = `M${1 + side} ${y}l${back} ${-up}`;
-  const plural = count > 1 ? "s" : "";
-  return (
-    `<figure><svg width="${side + back + 2}" height="${side + up + 2}" aria-hidden="true"` +
-    ` fill="none" stroke="currentColor"><path d="${top}" fill="${fill}" fill-opacity="0.45"/>` +
-    `<rect x="1" y="${y}" width="${side}" height="${side}" fill="${fill}"/>` +
-    `<path d="${grid.join("")}${edge}"/></svg><figcaption><b>${name}</b><br>` +
-    `${exact(count)} filter${plural} of ${K}×${K}×${exact(depth)}</figcaption></figure>`
-  );
-}
-
-prepare();

@@ -1,8 +1,7 @@
-"use strict";
 // What layers cost, and the formulas that say so, with the numbers put in.
 
-const DK = "D<sub>K</sub>";
-const DF = "D<sub>F</sub>";
+const DK = ["D", "K"]; // a letter with an index
+const DF = ["D", "F"];
 
 const exact = (n) => n.toLocaleString("en-US");
 const digits = (x) => String(Number(x.toPrecision(4)));
@@ -59,14 +58,16 @@ function sums(rows) {
 
 const times = (factors) => factors.map(exact).join(" · ");
 
-/** [name, a product in symbols, with its numbers, and what it comes to]. */
+/** {name, lines, total}: a product in symbols (texts and letters with an index), with its numbers,
+ * and what it comes to. */
 function product(name, symbols, factors) {
   const total = exact(factors.reduce((a, b) => a * b));
-  return [name, `${symbols}<br>= ${times(factors)}<br>= <b>${total}</b>`];
+  const letters = symbols.flatMap((symbol, i) => (i ? [" · ", symbol] : [symbol]));
+  return { name, lines: [letters, [`= ${times(factors)}`], ["= "]], total };
 }
 
 const standardProduct = (K, M, N, F) =>
-  product("Standard convolution", `${DK} · ${DK} · M · N · ${DF} · ${DF}`, [K, K, M, N, F, F]);
+  product("Standard convolution", [DK, DK, "M", "N", DF, DF], [K, K, M, N, F, F]);
 
 /** A depthwise and a pointwise layer against the standard convolution (section 3.1). */
 function pairFormulas(K, M, N, F) {
@@ -74,13 +75,17 @@ function pairFormulas(K, M, N, F) {
   const pair = K * K * M * F * F + M * N * F * F;
   return [
     standardProduct(K, M, N, F),
-    product("Depthwise", `${DK} · ${DK} · M · ${DF} · ${DF}`, [K, K, M, F, F]),
-    product("Pointwise", `M · N · ${DF} · ${DF}`, [M, N, F, F]),
-    [
-      "Both against standard",
-      `${exact(pair)} / ${exact(standard)}<br>= 1/N + 1/${DK}² = 1/${exact(N)} + 1/${K * K} = ` +
-        `<b>${digits(pair / standard)}</b>: ${comparison(standard / pair)}`,
-    ],
+    product("Depthwise", [DK, DK, "M", DF, DF], [K, K, M, F, F]),
+    product("Pointwise", ["M", "N", DF, DF], [M, N, F, F]),
+    {
+      name: "Both against standard",
+      lines: [
+        [`${exact(pair)} / ${exact(standard)}`],
+        ["= 1/N + 1/", DK, `² = 1/${exact(N)} + 1/${K * K} = `],
+      ],
+      total: digits(pair / standard),
+      after: `: ${comparison(standard / pair)}`,
+    },
   ];
 }
 
@@ -89,12 +94,16 @@ function comparison(factor) {
   return factor > 1 ? `${digits(factor)} times fewer` : `${digits(1 / factor)} times more`;
 }
 
-/** [[name, formula], ...] of row i. */
+/** The formulas of row i, each as of `product`. */
 function formulas(rows, i) {
   const row = rows[i];
-  const parameters = ["Parameters of this layer", parameterFormula(row)];
+  const parameters = {
+    name: "Parameters of this layer",
+    lines: [[parameterFormula(row)]],
+    total: exact(row.parameters),
+  };
   if (row.kind === "fully connected") {
-    return [product("Fully connected", "M · N", [row.M, row.N]), parameters];
+    return [product("Fully connected", ["M", "N"], [row.M, row.N]), parameters];
   }
   if (row.kind === "convolution") {
     return [standardProduct(row.kernel, row.M, row.N, row.size), parameters];
@@ -109,5 +118,5 @@ function parameterFormula(row) {
   const factors = [...kernel, row.M, ...(row.kind === "depthwise" ? [] : [row.N])];
   const norm = row.norm ? ` + 2 · ${exact(row.N)} of BatchNorm` : "";
   const bias = row.bias ? ` + ${exact(row.N)} of the bias` : "";
-  return `${times(factors)}${norm}${bias} = <b>${exact(row.parameters)}</b>`;
+  return `${times(factors)}${norm}${bias} = `;
 }

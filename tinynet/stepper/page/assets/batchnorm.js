@@ -3,32 +3,30 @@ const batchnorm = (() => {
   const { make, svg } = dom;
   const { nodes, steps } = data;
 
-  const PATHS = [
-    ["directly", "weight/std · gy", "direct"],
-    ["through the mean", "−weight/std · mean(gy)", "mean"],
-    ["through the variance", "−weight/std · x̂ · mean(gy x̂)", "variance"],
-  ];
+  const PATHS = ["directly", "through the mean", "through the variance"];
+
+  /** What the page was told of the op's backward: undefined if its values were not recorded. */
+  const known = (op) => steps[timeline.frames[timeline.ranAt.get(op.number)]?.step]?.batchnorm;
 
   function section(op) {
     const ran = timeline.ranAt.get(op.number);
-    const info = ran === undefined ? null : steps[timeline.frames[ran].step].batchnorm;
-    if (!info) return null;
+    const info = known(op);
     const x = nodes[op.inputs[0]];
     const rank = state.rank(x.number);
     const row = info.elements[rank];
-    const known = state.frame >= ran && !state.hides(x.number);
-    const name = `x${data.index(x.elements[rank].at)}`;
+    const shown = state.frame >= ran && !state.hides(x.number);
+    const name = `${x.symbol}${data.index(x.elements[rank].at)}`;
     const total = row.paths.reduce((a, b) => a + Number(b), 0);
     const about = info.training
-      ? `${name} moves y directly, and it moves the mean and the variance of its ` +
-        `channel (${data.plural(info.count, "value")}), and so every y of the channel. ` +
-        "gx is the sum of the three."
+      ? `${name} moves ${op.symbol} directly, and it moves the mean and the variance of its ` +
+        `channel (${data.plural(info.count, "value")}), and so every ${op.symbol} of the ` +
+        `channel. ${x.gradient} is the sum of the three.`
       : "With fixed statistics (evaluation) only the direct path remains; the other two are 0.";
     return [
+      diagram(op, x, row, total, shown),
       make("p", { class: "fine" }, about),
-      diagram(name, row, total, known),
-      known
-        ? numbers(name, row, total)
+      shown
+        ? numbers(op, x, row, total)
         : make(
             "p",
             { class: "unknown" },
@@ -36,15 +34,16 @@ const batchnorm = (() => {
               ? "Asked in the quiz."
               : `The numbers are not known yet: BatchNorm runs backward at step ${ran}.`,
           ),
-      known && maps(op, info),
+      shown && maps(op, info),
     ];
   }
 
-  function diagram(name, row, total, known) {
+  function diagram(op, x, row, total, known) {
     const text = (x, y, words, attributes) => svg("text", { x, y, ...attributes }, words);
-    const lane = (i, d, label) => [
-      svg("path", { d, class: `lane lane${i}`, "marker-start": "url(#lane-tip)" }),
-      text(190, 27 + i * 62, label, { class: `name lane${i}`, "text-anchor": "middle" }),
+    const words = view.lecture ? ["directly", "mean", "variance"] : PATHS;
+    const lane = (i, d) => [
+      svg("path", { d, class: `lane lane${i}`, "marker-end": "url(#lane-tip)" }),
+      text(190, 27 + i * 62, words[i], { class: `name lane${i}`, "text-anchor": "middle" }),
       text(190, 60 + i * 62, known ? data.format(row.paths[i], 5) : "not known yet", {
         class: known ? "value" : "value unknown",
         "text-anchor": "middle",
@@ -54,13 +53,13 @@ const batchnorm = (() => {
       "svg",
       {
         class: "paths",
-        viewBox: "0 0 380 208",
+        viewBox: "0 8 380 192",
         role: "img",
         "aria-label": known
           ? `Directly ${data.format(row.paths[0])}, through the mean ` +
             `${data.format(row.paths[1])}, through the variance ` +
             `${data.format(row.paths[2])}, sum ${data.format(total)}`
-          : "Three paths from y back to x; their numbers are not known yet",
+          : `Three paths from ${op.symbol} back to ${x.symbol}; their numbers are not known yet`,
       },
       svg(
         "defs",
@@ -79,40 +78,37 @@ const batchnorm = (() => {
           svg("path", { d: "M0 0 10 5 0 10Z" }),
         ),
       ),
-      lane(0, "M74 92C110 38 130 38 160 38L220 38C250 38 270 38 306 92", "directly"),
-      lane(1, "M74 104L306 104", "through the mean"),
-      lane(
-        2,
-        "M74 116C110 166 130 166 160 166L220 166C250 166 270 166 306 116",
-        "through the variance",
-      ),
+      lane(0, "M74 92C110 38 130 38 160 38L220 38C250 38 270 38 306 92"),
+      lane(1, "M74 104L306 104"),
+      lane(2, "M74 116C110 166 130 166 160 166L220 166C250 166 270 166 306 116"),
       svg("rect", { x: 4, y: 78, width: 70, height: 52, rx: 8, class: "end" }),
-      text(39, 99, "gx", { class: "name", "text-anchor": "middle" }),
-      text(39, 119, known ? data.format(total, 4) : "?", {
+      text(39, 99, op.gradient, { class: "name", "text-anchor": "middle" }),
+      text(39, 119, known ? data.format(row.gy, 4) : "?", {
         class: "value",
         "text-anchor": "middle",
       }),
       svg("rect", { x: 306, y: 78, width: 70, height: 52, rx: 8, class: "end" }),
-      text(341, 99, "gy", { class: "name", "text-anchor": "middle" }),
-      text(341, 119, known ? data.format(row.gy, 4) : "?", {
+      text(341, 99, x.gradient, { class: "name", "text-anchor": "middle" }),
+      text(341, 119, known ? data.format(total, 4) : "?", {
         class: "value",
         "text-anchor": "middle",
       }),
     );
   }
 
-  function numbers(name, row, total) {
+  function numbers(op, x, row, total) {
     const [w, f] = [data.format(row.scale), (v) => data.format(v)];
+    const [weight, place] = [op.text.names[1], data.index(x.elements[state.rank(x.number)].at)];
     const rows = [
-      [PATHS[0][0], `${w} · ${f(row.gy)}`, f(row.paths[0])],
-      [PATHS[1][0], `−${w} · ${f(row.mean_gy)}`, f(row.paths[1])],
-      [PATHS[2][0], `−${w} · ${f(row.xhat)} · ${f(row.mean_gy_xhat)}`, f(row.paths[2])],
+      [PATHS[0], `${w} · ${f(row.gy)}`, f(row.paths[0])],
+      [PATHS[1], `−${w} · ${f(row.mean_gy)}`, f(row.paths[1])],
+      [PATHS[2], `−${w} · ${f(row.xhat)} · ${f(row.mean_gy_xhat)}`, f(row.paths[2])],
     ];
     return [
       make(
         "p",
         { class: "fine" },
-        `weight/std = ${f(row.weight)} / ${f(row.std)} = ${w};  x̂ = (x − mean)/std = ` +
+        `${weight}/std = ${f(row.weight)} / ${f(row.std)} = ${w};  x̂ = (${x.symbol} − mean)/std = ` +
           `${f(row.xhat)}`,
       ),
       make(
@@ -123,7 +119,7 @@ const batchnorm = (() => {
       make(
         "p",
         { class: "sum", "data-value": total },
-        make("b", null, `g${name} = ${data.format(total, 6)}`),
+        make("b", null, `${x.gradient}${place} ${data.gives(op, 0)} ${data.format(total, 6)}`),
         make("span", { class: "fine" }, " (the three summed)"),
       ),
     ];
@@ -213,5 +209,5 @@ const batchnorm = (() => {
     );
   }
 
-  return { section };
+  return { known, section };
 })();

@@ -45,8 +45,19 @@ const cards = (() => {
     if (!status.got) return `${word} not known yet`;
     const sum = timeline.gradient(node.number, state.frame);
     const number = node.shape.length ? "" : ` ${data.format(sum.sample.v[0])}`;
-    if (status.state === "complete") return number ? word + number : `${word} complete`;
+    if (status.state === "complete") {
+      if (flags.odd(node.grad)) return `${word}: ${flags.of(node.number, state.frame).words}`;
+      return number ? word + number : `max|g| ${data.format(flags.sizeOf[node.number], 3)}`;
+    }
     return `${word} ${status.got} of ${status.of}${number ? `:${number}` : ""}`;
+  }
+
+  /** 'max|g| 0.02 to 3': of the ops in a folded group that have their gradient. */
+  function range(numbers) {
+    const sizes = numbers.map((n) => flags.sizeOf[n]).filter((x) => x !== undefined);
+    if (!sizes.length) return "gradients complete";
+    const [low, high] = [Math.min(...sizes), Math.max(...sizes)].map((x) => data.format(x, 2));
+    return `max|g| ${low === high ? low : `${low} to ${high}`}`;
   }
 
   /** A node or a folded group as a button. */
@@ -113,16 +124,22 @@ const cards = (() => {
             x: i || !extra.small ? (i ? middle : middle + 22) : middle + 20,
             y: extra.small ? 20 + i * 16 : 22 + i * 16.5,
           },
-          cut(line, width - (i ? 16 : item.items ? 56 : 34), i ? 6 : 7.9),
+          cut(line, width - (i ? 16 : item.items ? 56 : 34), i ? (view.lecture ? 7.2 : 6) : 7.9),
         ),
       ),
       item.items && svg("text", { class: "plus", x: width - 20, y: 24 }, "+"),
+      extra.flag &&
+        svg(
+          "g",
+          { class: `flag ${extra.flag.kind}`, transform: `translate(${width - 20} ${height - 21})` },
+          flags.pennant(),
+        ),
     );
   }
 
   function nodeCard(node, x, y, width, small) {
     const status = timeline.status(node.number, state.frame);
-    const [value, gradient] = [valueText(node, status), gradientText(node, status, small)];
+    const [value, gradient] = [valueText(node, status), gradientText(node, status, small || view.lecture)];
     const lines = small
       ? [
           `${data.shortName(node)} ` +
@@ -130,8 +147,11 @@ const cards = (() => {
           gradient,
         ]
       : [data.title(node), value, gradient];
+    const flag = flags.of(node.number, state.frame);
     const label =
-      `${data.title(node)}${node.path ? ` in ${node.path}` : ""}, ${value}, ` + `${gradient}`;
+      `${data.title(node)}${node.path ? ` in ${node.path}` : ""}, ${value}, ${gradient}` +
+      `${status.state === "complete" && status.of ? ", complete" : ""}` +
+      `${flag ? `, flag: ${flag.words}` : ""}`;
     return card(
       node,
       x,
@@ -142,7 +162,7 @@ const cards = (() => {
       lines,
       label,
       () => state.select(node.number),
-      { small },
+      { small, flag },
     );
   }
 
@@ -160,11 +180,16 @@ const cards = (() => {
         ? "value"
         : "idle";
     const line = some
-      ? `gradients: ${done} of ${wanted.length} ops`
+      ? done === wanted.length && !group.ops.some((n) => state.hides(n))
+        ? range(group.ops)
+        : `gradients: ${done} of ${wanted.length} ops`
       : known
         ? `values: ${known} of ${all.length} ops`
         : `${data.plural(all.length, "op")}, not visited`;
-    const label = `Folded: ${group.title}, ${group.subtitle}, ${line}. Enter unfolds it.`;
+    const flag = group.ops.map((n) => flags.of(n, state.frame)).find(Boolean);
+    const label =
+      `Folded: ${group.title}, ${group.subtitle}, ${line}` +
+      `${flag ? `, flag: ${flag.words}` : ""}. Enter unfolds it.`;
     return card(
       group,
       box.cx - box.left,
@@ -175,6 +200,7 @@ const cards = (() => {
       [group.title, group.subtitle, line],
       label,
       () => setOpen(group, true),
+      { flag },
     );
   }
 

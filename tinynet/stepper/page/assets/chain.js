@@ -3,7 +3,6 @@
 const chain = (() => {
   const { make } = dom;
   const { nodes, steps } = data;
-  const inputChosen = new Map(); // op number -> which of its inputs is shown
 
   const jump = (frame, text) => dom.button(text, () => state.go(frame), { class: "jump" });
 
@@ -39,8 +38,8 @@ const chain = (() => {
     const step = steps[timeline.frames[ran].step];
     const inputs = step.gifts.map((gift, i) => (gift ? i : -1)).filter((i) => i >= 0);
     if (!inputs.length) return make("p", null, "None of its inputs requires a gradient.");
-    if (!inputs.includes(inputChosen.get(op.number))) inputChosen.set(op.number, firstSent(inputs));
-    const i = inputChosen.get(op.number);
+    const chosen = state.inputs.get(op.number);
+    const i = inputs.includes(chosen) ? chosen : firstSent(inputs);
     const tabs =
       inputs.length > 1 &&
       make(
@@ -48,9 +47,9 @@ const chain = (() => {
         { class: "tabs", role: "group", "aria-label": "Gradient to which input" },
         inputs.map((j) =>
           dom.button(
-            `to ${op.text.names[j]}${alias(op, j)}`,
+            `to ${op.text.names[j]}${data.use(op, j)}`,
             () => {
-              inputChosen.set(op.number, j);
+              state.inputs.set(op.number, j);
               state.changed("element");
             },
             { "aria-pressed": String(i === j) },
@@ -74,13 +73,6 @@ const chain = (() => {
     ];
   }
 
-  /** The user's own name of an input, where it differs from the op's. */
-  function alias(op, i) {
-    const input = nodes[op.inputs[i]];
-    const name = input.isOp ? input.label : input.name.split(".").pop();
-    return name && name !== op.text.names[i] ? ` (here ${name})` : "";
-  }
-
   function firstSent(inputs) {
     const frame = timeline.frames[state.frame];
     const now = frame.sent && frame.sent.find((i) => inputs.includes(i));
@@ -92,17 +84,15 @@ const chain = (() => {
     const rank = state.rank(target.number);
     const element = step.gifts[i].elements[rank];
     const at = target.elements[rank].at;
-    const [x, gx] = [
-      `${op.text.names[i]}${data.index(at)}`,
-      `g${op.text.names[i]}${data.index(at)}`,
-    ];
+    const x = `${target.symbol}${data.index(at)}`;
+    const gx = `${target.gradient}${data.index(at)} ${data.gives(op, i)}`;
     const secret = state.hides(target.number);
     const result = secret ? "?" : data.format(element.g, 6);
     if (!element.terms) {
       return make(
         "p",
         { class: "sum" },
-        make("b", null, `${gx} = ${result}`),
+        make("b", null, `${gx} ${result}`),
         make(
           "span",
           { class: "fine" },
@@ -115,7 +105,7 @@ const chain = (() => {
     const rest = element.count - element.terms.length;
     const shown = element.terms.reduce((s, [, gy, slope]) => s + Number(gy) * Number(slope), 0);
     const rows = element.terms.map(([k, gy, slope]) => [
-      `y${data.index(k)}`,
+      `${op.symbol}${data.index(k)}`,
       data.format(gy, 6),
       data.format(slope, 6),
       secret ? "?" : data.format(Number(gy) * Number(slope), 6),
@@ -133,37 +123,46 @@ const chain = (() => {
         "p",
         { class: "fine" },
         element.count
-          ? `${x} reaches ${data.plural(element.count, "element")} of y. Each sends back ` +
-              `its gradient gy times the slope of y there (dy/d${op.text.names[i]}); ${x} ` +
-              "gets the sum."
+          ? `A small change of ${x} moves ${data.plural(element.count, "element")} of ` +
+              `${op.symbol}. Each sends back its gradient (${op.gradient}) times the slope there ` +
+              `(d${op.symbol}/d${target.symbol}); ${x} gets the sum.`
           : Number(element.g)
-            ? `What ${x} does to y is lost in the rounding of y, so the terms cannot be told apart.`
-            : `${x} reaches no element of y: a small change of it changes nothing.`,
+            ? `What ${x} does to ${op.symbol} is lost in the rounding of ${op.symbol}, so the ` +
+              "terms cannot be told apart."
+            : `A small change of ${x} moves no element of ${op.symbol}.`,
       ),
       rows.length
         ? make(
             "div",
             { class: "scroll" },
-            dom.table(["of y", "gy", "slope", "gy · slope"], rows, { class: "terms" }),
+            dom.table(
+              [`of ${op.symbol}`, op.gradient, "slope", `${op.gradient} · slope`],
+              rows,
+              { class: "terms" },
+            ),
           )
         : null,
       make(
         "p",
         { class: "sum", "data-value": secret ? "?" : element.g },
-        make("b", null, `${gx} = ${result}`),
-        contribution(target, arrival),
+        make("b", null, `${gx} ${result}`),
+        data.use(op, i),
+        contribution(target, arrival, rank),
       ),
     ];
   }
 
-  function contribution(target, arrival) {
+  function contribution(target, arrival, rank) {
     const list = timeline.arrivals[target.number];
     if (list.length < 2) return null;
+    const k = list.indexOf(arrival) + 1;
+    const whole = k === list.length ? "in all" : "so far";
+    const total = steps[arrival.step].gifts[arrival.input].elements[rank].sum;
     return make(
       "span",
       { class: "fine" },
-      ` This is contribution ${list.indexOf(arrival) + 1} of ${list.length} to the ` +
-        `gradient of ${data.called(target)}.`,
+      ` Contribution ${k} of ${list.length}; ${whole} ${target.gradient} = ` +
+        `${state.hides(target.number) ? "?" : data.format(total, 6)}.`,
     );
   }
 
@@ -192,14 +191,19 @@ const chain = (() => {
     const rank = state.rank(node.number);
     const known = timeline.gradient(node.number, state.frame).elements[rank];
     const element = node.elements[rank];
-    const shown = node.isOp ? node.label || "y" : data.shortName(node);
+    const shown = node.symbol;
     const name = `${shown}${data.index(element.at)}`;
     return [
       elementChoice(node, shown),
       make(
         "p",
         { class: "sum", "data-value": known },
-        make("b", null, `d loss / d ${name} = ${data.format(known, 6)}`),
+        make(
+          "b",
+          null,
+          `${node.gradient}${data.index(element.at)} = d ${nodes[data.loss].symbol} / d ${name}` +
+            ` = ${data.format(known, 6)}`,
+        ),
         status.state === "partial"
           ? make(
               "span",
@@ -223,7 +227,7 @@ const chain = (() => {
       const value = gift ? gift.elements[rank].g : node.elements[rank].g;
       return [
         `${k + 1} of ${list.length}`,
-        from ? `${data.title(from)}, as ${from.text.names[arrival.input]}` : "the start",
+        from ? `${data.title(from)}${data.use(from, arrival.input)}` : "the start",
         k < got ? data.format(value, 6) : "not known yet",
       ];
     });
@@ -238,33 +242,30 @@ const chain = (() => {
         data.recorded ? "No finite difference for this element: the graph is large." : null,
       );
     }
-    const error = Number(element.error);
-    const apart = Math.abs(element.g - element.fd);
-    const verdict = !(error < 1e-3) && !(apart < 1e-6);
-    const near = !(error < 1e-3) && !verdict; // both next to 0
+    const verdict = element.verdict || "agrees";
+    const [kind, sign] = { agrees: ["good", "✓"], rounding: ["unsure", "≈"] }[verdict] || ["odd", "≠"];
     return make(
       "p",
-      { class: `check ${verdict ? "odd" : "good"}` },
-      make("span", { class: "tick", "aria-hidden": "true" }, verdict ? "≠" : "✓"),
+      { class: `check ${kind}` },
+      make("span", { class: "tick", "aria-hidden": "true" }, sign),
       make(
         "span",
         null,
-        "Checked by a finite difference (float64): ",
+        "Finite difference (float64): ",
         make("b", { "data-fd": element.fd }, data.format(element.fd, 6)),
-        near ? `, ${data.format(apart, 2)} apart.` : `, relative error ${data.format(error, 2)}.`,
-        verdict ? ` They differ. ${reason(element)}` : "",
+        verdict === "nan" ? "." : `, relative error ${data.format(element.error, 2)}.`,
+        verdict === "agrees" ? " It agrees." : ` ${SAYS[verdict]}: ${element.reason}.`,
       ),
     );
   }
 
-  function reason({ sides }) {
-    if (!sides) return "Near NaN or huge values a finite difference is rough.";
-    const [left, right] = sides.map((side) => data.format(side, 4));
-    return (
-      `To the left the slope is ${left}, to the right ${right}: at such a kink there is no ` +
-      "derivative, and the op takes one of the slopes."
-    );
-  }
+  const SAYS = {
+    rounding: "Too small to be checked",
+    kink: "It differs",
+    rounded: "It differs",
+    nan: "No check",
+    wrong: "It differs",
+  };
 
   return { sent, own };
 })();

@@ -1,4 +1,4 @@
-// The close-up of a convolution: a dialog with four pages.
+// The close-up of a convolution: a dialog with pages.
 const convolution = (() => {
   const { make, get } = dom;
   const dialog = get("closeup");
@@ -7,30 +7,49 @@ const convolution = (() => {
     ["costs", "Costs", costs.draw],
     ["im2col", "im2col", im2col.draw],
     ["touches", "Backward", touches.draw],
+    ["flipped", "gx: turned kernel", flipped.draw],
+    ["correlate", "gweight", correlate.draw],
   ];
   let page = 0,
-    back = null;
+    back = null,
+    looked = null; // what is open: {g, at}
 
-  function open(node) {
+  // In the address: the op, the page, and the place that is looked at.
+  state.keep(
+    "closeup",
+    () => looked && [looked.g.node.number, page, ...Object.values(looked.at)].join("."),
+    (text) => {
+      const [number, tab, ...place] = text.split(".").map(Number);
+      if (dialog.open) dialog.close();
+      if (!text || !data.nodes[number]?.conv) return;
+      page = PAGES[tab] ? tab : 0;
+      open(data.nodes[number], place);
+    },
+  );
+
+  function open(node, place = []) {
     const g = windows.of(node);
-    const at = { n: 0, o: 0, c: 0, h: 0, w: 0, r: 0, q: 0 };
+    const at = { n: 0, o: 0, c: 0, h: 0, w: 0, r: 0, q: 0, i: 0, j: 0 };
     if (g.x && g.x.value) {
       at.r = Math.min(1, g.x.value.box[2] - 1);
       at.q = Math.min(1, g.x.value.box[3] - 1);
     }
+    Object.keys(at).forEach((key, i) => (at[key] = place[i] ?? at[key]));
     back = document.activeElement;
     draw(g, at);
     dialog.showModal();
   }
 
   function draw(g, at) {
+    looked = { g, at };
+    state.remember();
     const redraw = () => draw(g, at);
     const { id } = document.activeElement || {};
     const scroll = dialog.scrollTop;
     const shown = g.x && g.x.value && g.weight.value && g.node.value;
     const content =
       PAGES[page][0] === "costs" && g.x
-        ? costs.draw(g)
+        ? costs.draw(g, at, redraw)
         : shown && data.size(g.node.value.box)
           ? PAGES[page][2](g, at, redraw)
           : make(
@@ -89,6 +108,8 @@ const convolution = (() => {
   const pair = ([a, b]) => (a === b ? a : `(${a}, ${b})`);
 
   dialog.addEventListener("close", () => {
+    looked = null;
+    state.remember();
     if (back && back.isConnected) back.focus();
     else get("open-closeup")?.focus();
   });

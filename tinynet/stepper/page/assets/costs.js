@@ -21,7 +21,7 @@ const costs = (() => {
     return null;
   }
 
-  function draw(g) {
+  function draw(g, at, redraw) {
     const { KH, KW, M, N, places, pointwise, next } = sizes(g);
     const K = `${KH}·${KW}`;
     const area = `${g.HO}·${g.WO}`;
@@ -94,6 +94,7 @@ const costs = (() => {
         "The padding is counted as if it were part of the image, as in the " +
           "MobileNet paper (arXiv 1704.04861, section 3.1).",
       ),
+      mobilenet.section(redraw),
     ];
   }
 

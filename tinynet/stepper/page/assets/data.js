@@ -6,33 +6,75 @@ const data = (() => {
   nodes.forEach((node, number) => {
     node.number = number;
     for (const key of ["name", "label", "path"]) node[key] = node[key] || "";
+    node.dtype = node.dtype || all.dtype;
     node.inputs = node.inputs || [];
     node.shape = node.shape || [];
     node.elements = node.elements || [];
     node.isOp = node.kind === "op";
-    if (!node.isOp) return;
-    const [forward, backward, where, shapes, shapesBack, names] = rules[node.rule];
-    node.text = { forward, backward, where, shapes, shapesBack, names };
+    node.symbol = node.symbol || node.label || `t${number}`;
+    node.gradient = node.gradient || `g${node.symbol}`;
   });
 
-  /** 'c = Add', 'Conv2d', 'weight': for headings. */
+  // How often a gradient comes to a node; the loss has one from the start.
+  const contributions = nodes.map((node) => (node.number === all.loss ? 1 : 0));
+  for (const { node, gifts } of steps) {
+    gifts.forEach((gift, i) => gift && contributions[nodes[node].inputs[i]]++);
+  }
+
+  nodes.forEach((node) => {
+    if (!node.isOp) return;
+    const rule = rules[node.rule];
+    const names = rule[5].map((name, i) => ofInput(node, i, "symbol", name));
+    const [forward, backward, where, shapes, shapesBack] = rule
+      .slice(0, 5)
+      .map((text) => text.replace(/\{([a-z]*)(\d*)\}/g, (_, what, i) => word(node, what, i, names)));
+    node.text = { forward, backward, where, shapes, shapesBack, names };
+    node.text.gradients = names.map((name, i) => ofInput(node, i, "gradient", `g${name}`));
+  });
+
+  function ofInput(node, i, key, otherwise) {
+    const input = nodes[node.inputs[i]];
+    return input ? input[key] : otherwise;
+  }
+
+  /** What stands for a place in a rule: {y}, {gy}, {0}, {g0}, {is0}, {use0} (see formula.py). */
+  function word(node, what, i, names) {
+    if (what === "y") return node.symbol;
+    if (what === "gy") return node.gradient;
+    if (what === "") return names[i];
+    if (what === "g") return ofInput(node, i, "gradient", `g${names[i]}`);
+    if (what === "is") return gives(node, i);
+    return use(node, i);
+  }
+
+  /** '+=' for one of several contributions to an input's gradient, else '='. */
+  function gives(node, i) {
+    return contributions[node.inputs[i]] > 1 ? "+=" : "=";
+  }
+
+  /** ' (2nd use of b)' for one of several places where an op has the same input, else ''. */
+  function use(node, i) {
+    const same = node.inputs.map((n, k) => (n === node.inputs[i] ? k : -1)).filter((k) => k >= 0);
+    if (same.length < 2) return "";
+    return ` (${ordinal(same.indexOf(Number(i)) + 1)} use of ${nodes[node.inputs[i]].symbol})`;
+  }
+
+  function ordinal(n) {
+    return `${n}${{ 1: "st", 2: "nd", 3: "rd" }[n] || "th"}`;
+  }
+
+  /** 'c = Add', 't4 = Conv2d', 'weight': for headings. */
   function title(node) {
-    if (node.isOp) return node.label ? `${node.label} = ${node.name}` : node.name;
-    return node.name || node.kind;
+    return node.isOp ? `${node.symbol} = ${node.name}` : node.name || node.symbol;
   }
 
-  /** What the node is called in a sentence: the user's own name if there is one. */
-  function called(node) {
-    return (
-      (node.isOp ? node.label : shortName(node)) ||
-      (node.isOp ? `the result of ${node.name}` : node.kind)
-    );
-  }
+  /** What the node is called in a sentence. */
+  const called = (node) => node.symbol;
 
-  /** The last parts of a parameter's name: 'stem.0.weight' is 'weight' beside its op. */
+  /** What a leaf's chip says: 'weight'; 'constant' for a number, which is shown beside it. */
   function shortName(node) {
-    const name = node.isOp ? node.label || node.name : node.name || node.kind;
-    return node.kind === "parameter" ? name.split(".").pop() : name;
+    const isNumber = !node.isOp && !node.name && !node.shape.length && node.kind === "constant";
+    return isNumber ? node.kind : node.symbol;
   }
 
   function format(x, digits = 5) {
@@ -93,11 +135,15 @@ const data = (() => {
     nodes,
     steps,
     loss: all.loss,
+    firstBad: all.first_bad,
     recorded: all.recorded,
+    alive: all.alive,
     heading: all.title,
     title,
     called,
     shortName,
+    gives,
+    use,
     format,
     count,
     plural,

@@ -70,13 +70,13 @@ const edges = (() => {
     );
   }
 
-  /** 'ga = 1', or 'gx' for a tensor. */
+  /** 'gb = 1' ('gb += 1' for one of several contributions), or 'gx' for a tensor. */
   function label(op, i, frame) {
     const target = nodes[op.inputs[i]];
-    const name = `g${op.text.names[i] || ""}`;
+    const name = op.text.gradients[i];
     if (target.shape.length || state.hides(target.number)) return name;
     const gift = data.steps[frame.step].gifts[i];
-    return `${name} = ${data.format(gift.elements[0].g)}`;
+    return `${name} ${data.gives(op, i)} ${data.format(gift.elements[0].g)}`;
   }
 
   function path(use, shift, chains) {

@@ -189,5 +189,28 @@ const folding = (() => {
   }
 
   openSome();
+
+  // In the address: what is folded otherwise than at the beginning, as '3-5_8'.
+  const usual = new Set(groups.filter((g) => g.open));
+  state.keep(
+    "folds",
+    () => {
+      const runs = [];
+      groups.forEach((g, i) => {
+        if (g.open === usual.has(g)) return;
+        const run = runs.at(-1);
+        if (run && run[1] === i - 1) run[1] = i;
+        else runs.push([i, i]);
+      });
+      return runs.map(([a, b]) => (a === b ? a : `${a}-${b}`)).join("_");
+    },
+    (text) => {
+      const runs = text ? text.split("_").map((run) => run.split("-").map(Number)) : [];
+      groups.forEach((g, i) => {
+        const turned = runs.some(([a, b = a]) => a <= i && i <= b);
+        g.open = g === root || turned !== usual.has(g);
+      });
+    },
+  );
   return { root, groups, chips, consumers, isChip, visible, chainOf, setAll, kind };
 })();

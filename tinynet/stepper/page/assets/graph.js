@@ -4,6 +4,7 @@ const graph = (() => {
   const { nodes } = data;
   const place = get("graph");
   let picture = null,
+    zoom = "", // "" as the page thinks best, "fit" all of it, or a number
     scale = 1,
     focused = null;
 
@@ -71,7 +72,7 @@ const graph = (() => {
     const top = box.top + (box.height - height) / 2;
     return chips.map((chip, i) => ({
       ...chip,
-      x: box.cx - box.half - 22 - chip.width,
+      x: box.cx - box.half - layout.CHIP_GAP - chip.width,
       y: top + i * (layout.CHIP_HEIGHT + 8),
     }));
   }
@@ -147,35 +148,50 @@ const graph = (() => {
     event.stopPropagation();
   });
 
-  /** Scroll so that the node of the frame is seen. */
+  /** Scroll so that the node of the frame is seen: always to the same place, as a link must. */
   function follow() {
+    Object.assign(place, { scrollLeft: 0, scrollTop: 0 });
     const card = place.querySelector(".card.now") || place.querySelector(".card.picked");
-    if (!card) return;
-    const [inner, outer] = [card.getBoundingClientRect(), place.getBoundingClientRect()];
-    const margin = Math.min(70, outer.height / 5);
-    if (inner.top < outer.top + margin || inner.bottom > outer.bottom - margin) {
-      place.scrollTop += (inner.top + inner.bottom - outer.top - outer.bottom) / 2;
+    if (card) {
+      const [inner, outer] = [card.getBoundingClientRect(), place.getBoundingClientRect()];
+      if (inner.bottom > outer.bottom - Math.min(70, outer.height / 5)) {
+        place.scrollTop = (inner.top + inner.bottom - outer.top - outer.bottom) / 2;
+      }
+      place.scrollLeft = (inner.left + inner.right - outer.left - outer.right) / 2;
     }
-    if (place.scrollWidth > place.clientWidth) {
-      place.scrollLeft += (inner.left + inner.right - outer.left - outer.right) / 2;
-    }
+    view.settle();
   }
 
-  function zoom(factor) {
-    scale = Math.max(0.2, Math.min(2.5, scale * factor));
-    draw();
-    follow();
+  const MOST = 4;
+  state.keep(
+    "zoom",
+    () => zoom,
+    (text) => (zoom = text === "fit" || Number(text) > 0 ? text : ""),
+  );
+
+  function zoomBy(factor) {
+    zoom = Math.max(0.1, Math.min(MOST, scale * factor)).toFixed(2);
+    state.changed("zoom");
   }
 
-  /** Scale to the width there is, but not below `least`, where the labels get hard to read. */
-  function fit(least) {
-    const room = place.clientWidth - 20;
-    scale = Math.max(least, Math.min(1, room / picture.width));
+  /** The scale at which all of the picture is seen. */
+  function whole() {
+    const [width, height] = [place.clientWidth - 20, place.clientHeight - 20];
+    return [width / picture.width, Math.min(width / picture.width, height / picture.height)];
+  }
+
+  /** On its own the page keeps labels readable, at the price of scrolling. */
+  function setScale() {
+    const [wide, all] = whole();
+    if (zoom === "fit") scale = Math.max(0.1, Math.min(MOST, all));
+    else if (zoom) scale = Math.min(MOST, Number(zoom));
+    else if (view.lecture) scale = Math.max(view.least / layout.SMALLEST, Math.min(2, all));
+    else scale = Math.max(0.8, Math.min(1, wide), Math.min(1.5, all));
   }
 
   function arrange() {
     picture = layout.picture();
-    fit(0.8);
+    setScale();
     draw();
   }
 
@@ -183,12 +199,15 @@ const graph = (() => {
     arrange,
     draw,
     follow,
-    zoom,
     legend,
-    fit: () => {
-      fit(0.4);
+    rescale: () => {
+      setScale();
       draw();
-      follow();
+    },
+    zoom: zoomBy,
+    fit: () => {
+      zoom = "fit";
+      state.changed("zoom");
     },
   };
 })();

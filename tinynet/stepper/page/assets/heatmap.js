@@ -5,6 +5,15 @@ const heatmap = (() => {
   const MOST_PLANES = 12;
   const unfolded = new Set(); // heat maps whose planes are all shown
 
+  state.keep(
+    "planes",
+    () => [...unfolded].join("_"),
+    (text) => {
+      unfolded.clear();
+      for (const id of text.split("_").filter(Boolean)) unfolded.add(id);
+    },
+  );
+
   /** The planes of a sampled tensor: [{label, rows, cols, index(r, c)}]. */
   function planes(sample, sizes) {
     const [box, d] = [sample.box, sample.box.length];
@@ -42,11 +51,11 @@ const heatmap = (() => {
   }
 
   /** The colour of a number: mixed from the page's three colours of the map. */
-  function colour(x, top) {
+  function colour(x, top, power = 0.8) {
     if (!Number.isFinite(x)) return "url(#odd)";
     const part = top ? Math.min(1, Math.abs(x) / top) : 0;
     const end = x < 0 ? "var(--map-low)" : "var(--map-high)";
-    return `color-mix(in srgb, ${end} ${(100 * part ** 0.8).toFixed(1)}%, var(--map-zero))`;
+    return `color-mix(in srgb, ${end} ${(100 * part ** power).toFixed(1)}%, var(--map-zero))`;
   }
 
   const largest = (sample) =>
@@ -55,25 +64,42 @@ const heatmap = (() => {
   /**
    * sample: of the tensor; sizes: its whole shape; name: for the numbers read out.
    * marks: indices that can be chosen; chosen: the rank of the one that is; onchoose(rank).
+   * top: the number of full colour; room: pixels across; most: planes shown at first.
+   * readout: where numbers are read out, if several heat maps share a place.
+   * edit: the number of the node whose values these are, if they can be changed (see edit.js).
    */
-  function draw({ sample, sizes, name, marks = [], chosen = -1, onchoose = null, id = name }) {
-    const top = largest(sample);
+  function draw({
+    sample,
+    sizes,
+    name,
+    marks = [],
+    chosen = -1,
+    onchoose = null,
+    id = name,
+    top = largest(sample),
+    power = 0.8,
+    room = 400,
+    most = MOST_PLANES,
+    readout = null,
+    edit,
+  }) {
     const all = planes(sample, sizes);
-    const shown = unfolded.has(id) ? all : all.slice(0, MOST_PLANES);
-    const out = make(
-      "output",
-      { class: "readout" },
-      hint(onchoose, marks.length === sample.v.length),
-    );
+    const shown = unfolded.has(id) ? all : all.slice(0, most);
+    const out = readout || make("output", { class: "readout" });
+    const change = edit === undefined ? "" : " Drag it sideways, or type, to change it.";
+    const told = hint(onchoose, marks.length === sample.v.length) + change;
+    if (!readout) out.textContent = told;
     const cells = [];
     const rankOf = new Map(marks.map((at, rank) => [at.join(), rank]));
     const many = shown.length > 1;
+    const across = many ? Math.min(view.lecture ? 160 : 112, Math.floor(room / 2) - 6) : room;
+    const cols = Math.max(...shown.map((plane) => plane.cols));
+    const widest = Math.max(across < 200 ? 2 : 7, across / cols);
+    // In the lecture mode a cell is as large as its numbers ask for.
+    const usual = view.lecture ? [44, 52, 60] : [many ? 28 : shown[0].rows === 1 ? 24 : 36];
+    const unit = Math.min(widest, usual.find((size) => fits(sample.v, size)) || usual[0]);
+    const texts = fits(sample.v, unit);
     const figures = shown.map((plane) => {
-      const unit = Math.max(
-        7,
-        Math.min(many ? 34 : 42, Math.floor((many ? 112 : 400) / plane.cols)),
-      );
-      const texts = unit >= 24;
       const [width, height] = [plane.cols * unit, plane.rows * unit];
       const parts = [];
       for (let r = 0; r < plane.rows; r++) {
@@ -87,9 +113,10 @@ const heatmap = (() => {
             y: r * unit,
             width: unit,
             height: unit,
-            fill: colour(x, top),
+            fill: colour(x, top, power),
             class: "cell",
             "data-k": cells.length,
+            "data-at": at.join(),
           });
           parts.push(cell);
           if (texts) parts.push(label(x, top, c * unit + unit / 2, r * unit + unit / 2, unit));
@@ -142,8 +169,10 @@ const heatmap = (() => {
       "div",
       {
         class: "planes",
+        title: told,
         tabindex: 0,
         role: "group",
+        "data-edit": edit,
         "aria-label":
           `Heat map of ${name}, ${data.plural(cells.length, "value")}.` +
           " Arrow keys move from cell to cell.",
@@ -159,16 +188,14 @@ const heatmap = (() => {
       board,
       rest > 0 &&
         dom.button(
-          `Show ${data.plural(rest, "more plane")}`,
-          (event) => {
+          `${data.plural(rest, "more plane")}`,
+          () => {
             unfolded.add(id);
-            event.target
-              .closest(".heatmap")
-              .replaceWith(draw({ sample, sizes, name, marks, chosen, onchoose, id }));
+            state.changed("element");
           },
-          { class: "quiet" },
+          { class: "jump fine" },
         ),
-      make("div", { class: "scale" }, scale(top), out),
+      readout ? null : make("div", { class: "scale" }, scale(top), out),
     );
   }
 
@@ -177,17 +204,33 @@ const heatmap = (() => {
     return `Point at a cell for its number${onchoose ? `;${choose}` : "."}`;
   }
 
+  function short(x) {
+    const text = data.format(x, 2).replace("0.", ".");
+    return text.length > 4 ? Number(x).toExponential(0).replace("+", "") : text;
+  }
+
+  /** Pixels of a number's text in a cell: a digit is about 0.64 of them wide, a sign or dot half. */
+  function fontSize(text, unit) {
+    const ems = [...text].reduce((sum, c) => sum + ("-.".includes(c) ? 0.36 : 0.64), 0);
+    return Math.min(view.lecture ? 22 : 11.5, (unit * 0.92) / Math.max(1.3, ems));
+  }
+
+  /** Whether cells are large enough for numbers; in the lecture mode all of them or none. */
+  const fits = (numbers, unit) =>
+    unit >= 24 && numbers.every((x) => fontSize(short(x), unit) >= view.least);
+
   function label(x, top, cx, cy, unit) {
     const strong = Math.abs(x) > 0.55 * top && Number.isFinite(x);
-    let text = data.format(x, 2).replace("0.", ".");
-    if (text.length > 4) text = Number(x).toExponential(0).replace("+", "");
+    const text = short(x);
+    const size = fontSize(text, unit);
+    if (size < view.least) return null;
     return svg(
       "text",
       {
         x: cx,
         y: cy,
         class: strong ? "number strong" : "number",
-        style: `font-size:${Math.min(11.5, (unit * 0.9) / (0.64 * Math.max(3, text.length)))}px`,
+        style: `font-size:${size}px`,
       },
       text,
     );
@@ -254,5 +297,5 @@ const heatmap = (() => {
     });
   }
 
-  return { draw, colour, largest, label };
+  return { draw, colour, largest, label, fits };
 })();

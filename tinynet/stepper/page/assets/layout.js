@@ -4,7 +4,7 @@
 const layout = (() => {
   const GAP_X = 28,
     GAP_Y = 46,
-    CHIP_GAP = 22,
+    CHIP_GAP = 18,
     PAD = 16,
     HEAD = 34;
   const OP_HEIGHT = 62,
@@ -64,8 +64,9 @@ const layout = (() => {
       for (const box of row) box.y = y + (height - box.height) / 2;
       y += height + GAP_Y;
     }
-    const left = -Math.min(...boxes.map((b) => b.x - b.left)) + PAD;
-    const right = Math.max(...boxes.map((b) => b.x + b.right)) + PAD;
+    const pad = group === folding.root ? 8 : PAD;
+    const left = -Math.min(...boxes.map((b) => b.x - b.left)) + pad;
+    const right = Math.max(...boxes.map((b) => b.x + b.right)) + pad;
     const titled = group === folding.root ? 0 : wide(`${group.title} ${group.subtitle}`, 7.4) + 70;
     const more = Math.max(0, titled - left - right) / 2;
     return {
@@ -121,31 +122,31 @@ const layout = (() => {
     return Array.from(rows, (row) => row || []);
   }
 
-  /** Links that pass rows get a bend in each, so that they go around what stands there. */
+  /**
+   * Links that pass rows get a bend in each, so that they go around what stands there. Those from
+   * the same box share their bends: what is used in every row takes one lane, not one per use.
+   */
   function bend(ranks, links) {
     const chains = [];
+    const lanes = new Map(); // a box -> the bends of its links, row by row
     for (const { from, to } of links) {
-      const bends = [];
-      let last = from;
-      for (let r = from.rank + 1; r < to.rank; r++) {
-        const box = {
-          bend: true,
-          rank: r,
-          left: 12,
-          right: 12,
-          height: 0,
-          above: [last],
-          below: [],
-        };
-        last.below = last.below.map((b) => (b === to ? box : b));
-        last = box;
-        ranks[r].push(box);
-        bends.push(box);
+      const count = to.rank - from.rank - 1;
+      if (count < 1) continue;
+      if (!lanes.has(from)) lanes.set(from, []);
+      const lane = lanes.get(from);
+      while (lane.length < count) {
+        const rank = from.rank + 1 + lane.length;
+        const above = lane.at(-1) || from;
+        const box = { bend: true, rank, left: 12, right: 12, height: 0, above: [above], below: [] };
+        above.below.push(box);
+        ranks[rank].push(box);
+        lane.push(box);
       }
-      if (!bends.length) continue;
-      last.below = [to];
+      const last = lane[count - 1];
+      from.below = from.below.filter((b) => b !== to);
+      last.below.push(to);
       to.above = to.above.map((b) => (b === from ? last : b));
-      chains.push({ from: from.item, to: to.item, bends });
+      chains.push({ from: from.item, to: to.item, bends: lane.slice(0, count) });
     }
     return chains;
   }
@@ -167,13 +168,18 @@ const layout = (() => {
     }
   }
 
-  /** x of every anchor: towards the mean of its neighbours, without overlaps. */
+  /**
+   * x of every anchor: towards the mean of its neighbours, without overlaps. Boxes keep in line
+   * with boxes and bends with bends where they can; otherwise a lane pulls its chain askew.
+   */
   function place(ranks) {
     for (const row of ranks) pack(row.map((box) => Object.assign(box, { x: 0 })));
     for (let sweep = 0; sweep < 24; sweep++) {
       for (const row of sweep % 2 ? [...ranks].reverse() : ranks) {
         for (const box of row) {
-          const near = sweep % 2 ? box.below : box.above;
+          const all = sweep % 2 ? box.below : box.above;
+          const same = all.filter((b) => Boolean(b.bend) === Boolean(box.bend));
+          const near = same.length ? same : all;
           if (near.length) box.x = near.reduce((sum, b) => sum + b.x, 0) / near.length;
         }
         pack(row);
@@ -224,5 +230,5 @@ const layout = (() => {
     return { width: root.left + root.right, height: root.height, boxes, chains };
   }
 
-  return { picture, id, CHIP_HEIGHT, OP_HEIGHT };
+  return { picture, id, CHIP_GAP, CHIP_HEIGHT, OP_HEIGHT, SMALLEST: 13.5 };
 })();

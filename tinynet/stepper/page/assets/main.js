@@ -64,7 +64,9 @@
       !event.target.closest("button, summary, input, [role=button]")
     ) {
       play(timer === null);
-    } else return;
+    } else if (event.key === "l" || event.key === "L") view.toggle();
+    else if (event.key === "f" || event.key === "F") graph.fit();
+    else return;
     event.preventDefault();
   });
 
@@ -99,13 +101,17 @@
   }
 
   state.listen((what) => {
+    if (what === "restored") return view.scrollBack();
     if (what === "frame") {
       sayNow();
       quiz.ask();
     }
     if (what === "folding") graph.arrange();
-    else graph.draw();
-    if (what === "frame" || what === "folding") graph.follow();
+    else if (what === "zoom") graph.rescale();
+    else if (what !== "section") graph.draw();
+    if (["frame", "folding", "zoom"].includes(what)) graph.follow();
+    if (what === "zoom") return;
+    flags.draw();
     panel.draw();
     table.draw(what === "frame");
   });
@@ -113,6 +119,5 @@
   addEventListener("hashchange", state.restore);
   addEventListener("resize", () => state.changed("folding"));
   graph.legend();
-  graph.arrange();
   state.restore();
 })();

@@ -2,20 +2,34 @@
 const quiz = (() => {
   const { make, get } = dom;
   const { nodes, steps } = data;
-  let on = false,
-    solved = false;
+  const asks = state.flag("quiz", (on) => {
+    get("quiz-toggle").setAttribute("aria-pressed", String(on));
+    get("quiz").hidden = !on;
+    if (!on) state.secret = null;
+  });
+  let solved = false;
 
-  /** Right if within 1 %, or the same when rounded to two digits. Exact for 0. */
-  function right(answer, truth) {
+  /** Right if within 1 %, or to two digits, either way where the third is a 5. `zero`: the size
+   * below which the truth is 0 but for rounding. */
+  function right(answer, truth, zero = 1e-9) {
     if (!Number.isFinite(truth)) return Object.is(answer, truth);
-    if (truth === 0) return Math.abs(answer) < 1e-9;
-    if (Math.abs(answer - truth) <= 0.01 * Math.abs(truth)) return true;
-    return Number(answer.toPrecision(2)) === Number(truth.toPrecision(2));
+    if (Math.abs(truth) <= zero) return Math.abs(answer) <= zero;
+    const apart = Math.abs(answer - truth);
+    const digit = 10 ** (Math.floor(Math.log10(Math.abs(truth))) - 1); // the second one's place
+    return apart <= 0.01 * Math.abs(truth) || apart <= 0.5 * digit * (1 + 1e-9);
   }
 
-  /** '0.5', '-1e-3', '0,5' or '1/3' as a number; NaN if it is not one. */
+  /** What a reader may mean by '0.5', '-1e-3', '0,5', '1/3' or 'gb = 2': numbers, for '1,517' is
+   * one thousand in English and one and a half elsewhere. None if it is not a number. */
   function parse(text) {
-    const parts = text.trim().replace(",", ".").replace("−", "-").split("/");
+    const plain = text.replaceAll("−", "-").replace(/^[^=]*=/, "").trim();
+    const thousands = /^-?\d{1,3}(,\d{3})+(\.\d*)?$/.test(plain);
+    const readings = [plain.replace(",", "."), ...(thousands ? [plain.replaceAll(",", "")] : [])];
+    return readings.map(one).filter((number) => !Number.isNaN(number));
+  }
+
+  function one(text) {
+    const parts = text.split("/");
     if (parts.length > 2 || parts.some((part) => part.trim() === "")) return NaN;
     return parts.length === 2 ? Number(parts[0]) / Number(parts[1]) : Number(parts[0]);
   }
@@ -33,7 +47,10 @@ const quiz = (() => {
           (Number(element.g) === 0 ? 500 : 0) +
           (rank === state.rank(node) ? -0.5 : 0);
         if (!best || cost < best.cost) {
-          best = { cost, node, step: frame.step, input, rank, truth: Number(element.g) };
+          const sizes = (element.terms || []).map(([, gy, slope]) => Math.abs(gy * slope));
+          const [truth, zero] = [Number(element.g), 1e-12 * Math.max(0, ...sizes)];
+          const whole = Number(element.sum);
+          best = { cost, node, step: frame.step, input, rank, truth, zero, whole };
         }
       });
     }
@@ -41,19 +58,19 @@ const quiz = (() => {
   }
 
   function toggle() {
-    on = !on;
-    get("quiz-toggle").setAttribute("aria-pressed", String(on));
+    asks.on = !asks.on;
+    get("quiz-toggle").setAttribute("aria-pressed", String(asks.on));
     ask();
   }
 
   /** A new question for the frame, or none. */
   function ask() {
-    const asked = on ? question(timeline.frames[state.frame]) : null;
+    const asked = asks.on ? question(timeline.frames[state.frame]) : null;
     solved = false;
-    get("quiz").hidden = !on;
+    get("quiz").hidden = !asks.on;
     if (asked) state.choose(asked.node, asked.rank);
     state.hide(asked);
-    if (on) get("quiz").replaceChildren(asked ? form(asked) : nothing());
+    if (asks.on) get("quiz").replaceChildren(asked ? form(asked) : nothing());
   }
 
   function nothing() {
@@ -93,19 +110,25 @@ const quiz = (() => {
       verdict.textContent = text;
       state.hide(null);
     };
+    const many = data.gives(op, asked.input) === "+=";
     const judge = (event) => {
       event.preventDefault();
       if (solved) return;
       const given = parse(answer.value);
-      if (Number.isNaN(given))
+      const isRight = (truth) => given.some((number) => right(number, truth, asked.zero));
+      if (!given.length)
         verdict.textContent = "Please type a number, such as 0.25, -1e-3 or 1/3.";
-      else if (right(given, asked.truth)) {
+      else if (isRight(asked.truth)) {
         finish(`Right: it is ${data.format(asked.truth, 6)}.`, "good");
         return;
+      } else if (many && isRight(asked.whole)) {
+        verdict.textContent =
+          `That is ${target.gradient}${at} so far, with what came before. How much does this step ` +
+          "alone add to it?";
       } else {
         verdict.textContent =
-          `Not right: ${data.format(given)} is too ` +
-          `${given > asked.truth ? "high" : "low"}. Try again.`;
+          `Not right: ${data.format(given[0])} is too ` +
+          `${given[0] > asked.truth ? "high" : "low"}. Try again.`;
       }
       verdict.className = "bad";
     };
@@ -116,8 +139,11 @@ const quiz = (() => {
       make(
         "label",
         { for: "answer" },
-        `${op.name} sends a gradient to ${data.called(target)}. What is ` +
-          `g${op.text.names[asked.input]}${at}?`,
+        many
+          ? `${data.title(op)} adds to the gradient of ${target.symbol}${data.use(op, asked.input)}. ` +
+              `How much does this step alone add to ${target.gradient}${at}?`
+          : `${data.title(op)} sends the gradient of ${target.symbol}. What is ` +
+              `${target.gradient}${at}?`,
       ),
       make(
         "div",
@@ -133,12 +159,12 @@ const quiz = (() => {
       make(
         "p",
         { class: "fine" },
-        "The rule, the incoming gradients gy and the slopes are below. Within 1 %, or " +
-          "right to two digits, counts.",
+        `The rule, the incoming gradient ${op.gradient} and the slopes are below. Within 1 %, ` +
+          "or right to two digits, counts.",
       ),
     );
   }
 
   get("quiz-toggle").addEventListener("click", toggle);
-  return { ask: () => on && ask(), right, parse };
+  return { ask: () => asks.on && ask(), right, parse, question };
 })();

@@ -3,21 +3,25 @@ const table = (() => {
   const { make, get } = dom;
   const { nodes, steps } = data;
   const PAGE = 200;
-  let on = false,
-    first = 0;
+  const shown = state.flag("table", show);
+  let first = 0;
 
   function toggle() {
-    on = !on;
+    shown.on = !shown.on;
+    show(shown.on);
+    draw(true);
+    state.changed("folding");
+  }
+
+  function show(on) {
     get("table-toggle").setAttribute("aria-pressed", String(on));
     get("table").hidden = !on;
     get("picture").hidden = on;
-    draw(true);
-    if (!on) state.changed("folding");
   }
 
   /** follow: turn to the page with the current step. */
   function draw(follow) {
-    if (!on) return;
+    if (!shown.on) return;
     const { frames } = timeline;
     if (follow) first = Math.floor(state.frame / PAGE) * PAGE;
     const last = Math.min(first + PAGE, frames.length);
@@ -121,7 +125,7 @@ const table = (() => {
           : "",
       ),
       make("td", null, sent),
-      make("td", null, back ? data.count(steps[frame.step].freed) : ""),
+      make("td", null, back ? (frame.frees ? data.count(steps[frame.step].freed) : "at the next step") : ""),
     );
   }
 
@@ -136,8 +140,8 @@ const table = (() => {
         ? data.shape(target.shape)
         : data.format(steps[frame.step].gifts[i].elements[0].g);
     return (
-      `g${op.text.names[i]} to ${data.called(target)}: ` +
-      `${value}${list.length > 1 ? ` (${k} of ${list.length})` : ""}`
+      `${target.gradient} ${data.gives(op, i)} ${value}` +
+      (list.length > 1 ? ` (contribution ${k} of ${list.length})` : "")
     );
   }
 

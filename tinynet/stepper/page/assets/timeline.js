@@ -24,7 +24,7 @@ const timeline = (() => {
       for (const input of sent) {
         arrivals[inputs[input]].push({ frame: frames.length, step: number, input });
       }
-      frames.push({ phase: "backward", node: step.node, step: number, sent });
+      frames.push({ phase: "backward", node: step.node, step: number, sent, frees: false });
       sent = [];
     };
     step.gifts.forEach((gift, i) => {
@@ -33,6 +33,7 @@ const timeline = (() => {
       sent.push(i);
     });
     push();
+    frames[frames.length - 1].frees = true; // an op of two frames frees once, at the end
   });
 
   /** What is known of a node at a frame. state: 'idle', 'value', 'partial' or 'complete'. */
@@ -79,13 +80,13 @@ const timeline = (() => {
     if (frame.phase === "start")
       return "The inputs and parameters are given; nothing is computed yet.";
     if (frame.phase === "forward")
-      return `${node.name}${where} computes ${node.label || "its value"}.`;
+      return `${node.name}${where} computes ${node.symbol}.`;
     if (frame.phase === "seed") {
       const one = node.grad.v.length === 1 ? data.format(node.grad.v[0]) : "the one given";
-      return `The gradient of the loss with respect to itself is ${one}. Now it flows back.`;
+      return `The gradient of ${node.symbol} with respect to itself is ${one}. Now it flows back.`;
     }
     const to = sentTo(frame);
-    const freed = steps[frame.step].freed;
+    const freed = frame.frees && steps[frame.step].freed;
     return (
       `${node.name}${where} sends ` +
       (to.length

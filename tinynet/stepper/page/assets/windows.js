@@ -75,7 +75,7 @@ const windows = (() => {
 
   /**
    * A plane of cells. rows, cols; value(r, c); pad: [[top, bottom], [left, right]] cells around it;
-   * press(r, c): what a click does; frames: [{r, c, rows, cols, kind}] drawn over it.
+   * press(r, c): what a click does; blank(r, c): a zero that is only put in; frames: [{r, c, rows, cols, kind}] drawn over it.
    */
   function plane({
     rows,
@@ -86,6 +86,7 @@ const windows = (() => {
       [0, 0],
     ],
     press,
+    blank = () => false,
     frames = [],
     top,
     label,
@@ -109,8 +110,9 @@ const windows = (() => {
             y,
             width: unit,
             height: unit,
-            class: real ? `cell${press ? " press" : ""}` : "pad",
-            fill: real ? (known ? heatmap.colour(v, top) : "var(--tint)") : null,
+            class: real && !blank(row, col) ? `cell${press ? " press" : ""}` : "pad",
+            fill:
+              real && !blank(row, col) ? (known ? heatmap.colour(v, top) : "var(--tint)") : null,
           },
           svg("title", null, real ? (known ? data.format(v) : "not known yet") : "padding: 0"),
         );
@@ -151,8 +153,75 @@ const windows = (() => {
     );
   }
 
+  /** A sentence where the page has only a corner of the tensors, null where it has all. */
+  function partly(g) {
+    const sampled = [g.x.value, g.weight.value, g.node.grad].some(
+      (sample, i) => sample && !data.whole(sample, [g.x, g.weight, g.node][i].shape),
+    );
+    if (!sampled) return null;
+    return make(
+      "p",
+      { class: "unknown" },
+      "These tensors are large and the page has a corner of them, which is not enough for the " +
+        "sums. See the lessons conv, depthwise and pointwise.",
+    );
+  }
+
+  /** What to show before gy is known, null afterwards. */
+  function early(g, redraw, name) {
+    const ran = timeline.ranAt.get(g.node.number);
+    if (ran !== undefined && state.frame >= ran) return null;
+    if (ran === undefined) return make("p", { class: "unknown" }, "No gradient reaches this op.");
+    const go = () => {
+      state.go(ran);
+      redraw();
+    };
+    return make(
+      "p",
+      { class: "unknown" },
+      `${name} is not known yet. `,
+      dom.button(`Go to step ${ran}`, go, { class: "jump", id: "go-back" }),
+    );
+  }
+
+  /** A table of sums of products: rows of [name, [[a, b], ...]]. */
+  function sums(rows, head) {
+    const bracket = (x) => (x < 0 ? `(${data.format(x, 3)})` : data.format(x, 3));
+    const lines = rows.slice(0, 8).map(([name, list]) => {
+      const words = list.slice(0, 25).map(([a, b]) => `${bracket(a)}·${bracket(b)}`);
+      const sum = list.reduce((total, [a, b]) => total + a * b, 0);
+      const text = words.join(" + ") + (list.length > 25 ? " + …" : "");
+      return [name, make("code", null, text), data.format(sum)];
+    });
+    if (rows.length > 8) lines.push([`${rows.length - 8} more`, "", ""]);
+    return make(
+      "div",
+      { class: "scroll" },
+      dom.table(["", head, "sum"], lines, { class: "terms products" }),
+    );
+  }
+
+  /** '= 0.25'; of numbers with few digits, which a sum makes fewer, '≈ 0.25'. */
+  const equals = (sum) => (live.why ? `≈ ${data.format(sum, 3)}` : `= ${data.format(sum, 6)}`);
+
   const figure = (caption, ...content) =>
     make("figure", null, make("figcaption", null, caption), content);
 
-  return { of, cost, firstChannel, tap, inside, taps, read, seen, reach, plane, figure };
+  return {
+    of,
+    cost,
+    firstChannel,
+    tap,
+    inside,
+    taps,
+    read,
+    seen,
+    reach,
+    plane,
+    partly,
+    early,
+    sums,
+    equals,
+    figure,
+  };
 })();

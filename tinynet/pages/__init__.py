@@ -1,7 +1,13 @@
-"""Filling in the template of a page, so that no text can be taken for a part of the page."""
+"""What the project's web pages share: how a template is filled in, and how scripts make elements.
+
+A page is one file without a network. No text can be taken for a part of it.
+"""
 
 import json
 import re
+from pathlib import Path
+
+DOM = Path(__file__).with_name("dom.js").read_text("utf-8")  # the object `dom`; comes first
 
 
 def filled(template, **parts):

@@ -1,0 +1,175 @@
+// The lesson's own words: beside each step its text, before some a question, at the end the summary.
+const guide = (() => {
+  const { make, get } = dom;
+  const lesson = JSON.parse(get("lesson").textContent);
+  const last = timeline.frames.length - 1;
+  const guesses = new Map(); // frame -> what the reader predicted for it; null: asked to be told
+  let chosen = null; // among the choices of the fault
+  let revealed = false;
+  get("guide").hidden = !lesson;
+  get("guide").setAttribute("aria-live", "polite");
+
+  /** 'start', 'forward 3', 'seed', 'backward 0' or 'backward 0 again'. */
+  function moment(number) {
+    const frame = timeline.frames[number];
+    if (frame.phase === "forward") return `forward ${frame.node}`;
+    if (frame.phase !== "backward") return frame.phase;
+    const again = timeline.frames[number - 1].step === frame.step;
+    return `backward ${frame.step}${again ? " again" : ""}`;
+  }
+
+  const told = (number) => (lesson && lesson.told[moment(number)]) || {};
+  const text = (number) => told(number).text || timeline.sentence(number);
+
+  /** Text in which `this` is code. */
+  const words = (sentence) =>
+    sentence.split("`").map((part, i) => (i % 2 ? make("code", null, part) : part));
+
+  const say = (kind, ...content) => make("p", { class: kind }, ...content);
+
+  /** The question before a frame, asked at the frame before it. */
+  function question(number) {
+    const { ask } = told(number);
+    if (!ask || guesses.has(number)) return null;
+    const answer = make("input", {
+      id: "prediction",
+      type: "text",
+      autocomplete: "off",
+      "aria-describedby": "prediction-note",
+    });
+    const note = make("span", { id: "prediction-note", role: "status" });
+    const reveal = (guess) => {
+      guesses.set(number, guess);
+      state.go(number);
+    };
+    return make(
+      "form",
+      {
+        class: "ask",
+        onsubmit: (event) => {
+          event.preventDefault();
+          const guesses = quiz.parse(answer.value); // "1,517" can be read in two ways
+          if (!guesses.length) note.textContent = "Please type a number, such as 0.25 or 1/3.";
+          else reveal(guesses.find((guess) => quiz.right(guess, ask.answer)) ?? guesses[0]);
+        },
+      },
+      make("label", { for: "prediction" }, make("b", null, "Predict: "), words(ask.question)),
+      make(
+        "div",
+        { class: "row" },
+        answer,
+        make("button", { type: "submit", class: "main" }, "Predict and step"),
+        dom.button("Just show me", () => reveal(null)),
+        note,
+      ),
+    );
+  }
+
+  /** At the frame that answers a question: whether the prediction was right, and why. */
+  function verdict(number) {
+    const { ask } = told(number);
+    if (!ask) return null;
+    const guess = guesses.get(number);
+    const truth = data.format(ask.answer, 4);
+    const right = guess !== undefined && guess !== null && quiz.right(guess, ask.answer);
+    const said =
+      guess === undefined || guess === null
+        ? `The answer is ${truth}.`
+        : right
+          ? `You predicted ${data.format(guess)}: right.`
+          : `You predicted ${data.format(guess)}; it is ${truth}.`;
+    return say(`verdict ${right ? "good" : ""}`, make("b", null, said), " ", words(ask.why));
+  }
+
+  function neighbour(other, label, rel) {
+    if (!other) return null;
+    return say(
+      rel,
+      lesson.linked
+        ? make("a", { href: `${other.name}.html`, rel }, `${label}: ${other.title}`)
+        : `${label}: ${other.title} (--lesson ${other.name})`,
+    );
+  }
+
+  function table({ title, head, rows }) {
+    return make("details", { open: true }, make("summary", null, title), [
+      make("div", { class: "scroll" }, dom.table(head, rows, { class: "terms" })),
+    ]);
+  }
+
+  function choose({ question, choices, right, why, code }) {
+    return make(
+      "div",
+      { class: "ask", role: "group", "aria-label": "Where is the fault?" },
+      say("", make("b", null, "Find the fault: "), words(question)),
+      choices.map((choice) =>
+        dom.button(
+          choice,
+          () => {
+            chosen = choice;
+            draw();
+            get("fault").focus();
+          },
+          { class: "choice-of-fault", "aria-pressed": String(choice === chosen) },
+        ),
+      ),
+      make(
+        "div",
+        { id: "fault", tabindex: "-1", role: "status" },
+        chosen !== null && chosen !== right && say("verdict", "Not that. Look at the table again."),
+        chosen === right && [
+          say("verdict good", make("b", null, revealed ? "It is this." : "Found."), " ", words(why)),
+          make("pre", null, make("code", null, code)),
+        ],
+      ),
+      chosen !== right &&
+        dom.button("Reveal", () => {
+          revealed = true;
+          chosen = right;
+          draw();
+          get("fault").focus();
+        }),
+    );
+  }
+
+  const ending = () => [
+    lesson.table && table(lesson.table),
+    lesson.choose && choose(lesson.choose),
+    (!lesson.choose || chosen === lesson.choose.right) &&
+      say("summary", make("b", null, "To keep: "), words(lesson.summary)),
+    neighbour(lesson.next, "Next lesson", "next"),
+  ];
+
+  function draw() {
+    if (!lesson) return;
+    const frame = state.frame;
+    get("guide").replaceChildren(
+      make(
+        "div",
+        { class: "place" },
+        make("span", null, `${lesson.place} · ${lesson.minutes} min`),
+        lesson.linked && make("a", { href: "index.html" }, "All lessons"),
+        dom.button("Notes", notes.toggle, {
+          id: "notes-toggle",
+          class: "quiet",
+          "aria-pressed": String(notes.shown()),
+          title: "Speaker notes (N); a second window (W)",
+        }),
+      ),
+      ...[
+        frame === 0 && neighbour(lesson.previous, "Before", "prev"),
+        frame === 0 && say("aim", make("b", null, "Aim: "), words(lesson.aim)),
+        say("told", words(text(frame))),
+        verdict(frame),
+        frame === last ? ending() : question(frame + 1),
+        notes.shown() && notes.here(frame),
+      ]
+        .flat()
+        .filter(Boolean),
+    );
+    notes.follow();
+  }
+
+  state.listen((what) => what === "frame" && draw());
+  return { lesson, told, text, words, draw, last, moment };
+})();
