@@ -153,6 +153,23 @@ def test_all_numbers_that_follow_are_those_of_python(made, edited, changes):
     holds(page.evaluate(SHOWN), given(trace))
 
 
+def test_sizes_of_gradients_follow(made, edited):
+    """max|g| on the cards, on which flags and the common colour scale rest."""
+    number = node_of(made[1], "image").number
+    page = edited(f"{number}.5:300")
+    after = stepper.Trace(network(changed(image={5: 300.0})))
+    for trace in (after, made[1]):
+        if trace is made[1]:
+            page.locator("#edit-reset").click()
+        sizes = page.evaluate("flags.sizeOf")
+        expected = {n: float(np.abs(g).max()) for n, g in trace.gradients.items()}
+        for n, size in expected.items():
+            assert sizes[n] == pytest.approx(size, rel=1e-4, abs=1e-12)
+        shared = [n for n in trace.nodes if n.number in expected and n.shape]
+        top = max(expected[n.number] for n in shared if n.kind != "parameter")
+        assert page.evaluate("flags.top") == pytest.approx(top, rel=1e-4)
+
+
 def test_gradient_descent_is_that_of_python(made, edited):
     page = edited()
     page.locator("#edit-toggle").click()

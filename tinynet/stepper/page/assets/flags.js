@@ -13,13 +13,22 @@ const flags = (() => {
   }
 
   const odd = (sample) => (sample && ((sample.nan || 0) + (sample.inf || 0))) || 0;
-  const sizeOf = nodes.map((node) => largest(node.grad));
+  let sizeOf, start, verdicts, top; // of the numbers that the page shows now
+
+  /** To be called when the page shows other numbers. */
+  function measure() {
+    sizeOf = nodes.map((node) => largest(node.grad));
+    start = sizeOf[first];
+    verdicts = nodes.map((_, number) => judge(number));
+    // Of what is shown in one colour scale, so that a colour means the same at every step.
+    const sharing = (node) => node.shape.length && node.kind !== "parameter";
+    top = nodes.reduce((most, n, i) => Math.max(most, (sharing(n) && sizeOf[i]) || 0), 0);
+  }
 
   // Compared with: the first gradient on the way back that is not a single number; in a graph of
   // single numbers, that of the loss. A weight's gradient is a sum over images and places, so it
   // is not compared: it may well be larger or smaller than what flows.
   const first = firstOne();
-  const start = sizeOf[first];
 
   function firstOne() {
     for (const step of steps) {
@@ -46,7 +55,6 @@ const flags = (() => {
     if (size * FACTOR < start) return "vanishing";
     return size > start * FACTOR ? "exploding" : null;
   }
-  const verdicts = nodes.map((_, number) => judge(number));
 
   /** The flag of a node at a frame, {kind, words}, or null. Nothing is told before its step. */
   function of(number, frame) {
@@ -117,9 +125,14 @@ const flags = (() => {
     );
   }
 
-  // Of what is shown in one colour scale, so that a colour means the same at every step.
-  const sharing = (node) => node.shape.length && node.kind !== "parameter";
-  const top = nodes.reduce((most, n, i) => Math.max(most, (sharing(n) && sizeOf[i]) || 0), 0);
-
-  return { of, draw, pennant, largest, top, sizeOf, odd };
+  measure();
+  return {
+    ...{ of, draw, measure, pennant, odd },
+    get top() {
+      return top;
+    },
+    get sizeOf() {
+      return sizeOf;
+    },
+  };
 })();

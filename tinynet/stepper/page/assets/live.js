@@ -69,6 +69,7 @@ const live = (() => {
     shown = point;
     restore();
     if (point) put(point);
+    flags.measure();
   }
 
   function restore() {
