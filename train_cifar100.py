@@ -12,6 +12,16 @@ The loop is `tinynet/training/loop.py`; here stand the recipes. A run writes all
 import mobilenet
 from tinynet.training import program
 
+# for width 1, which would otherwise learn the training set by heart
+LONG = {
+    "width": 1.0,
+    "epochs": 160,
+    "lr": 0.4,
+    "weight_decay": 5e-4,
+    "label_smoothing": 0.1,
+    "mixup": 0.2,
+    "cutout": 8,
+}
 PRESETS = {
     # the best in about half an hour on two CPU cores
     "fast": {
@@ -23,27 +33,9 @@ PRESETS = {
         "label_smoothing": 0.1,
     },
     # the usual CIFAR network: the strides of the BSConv repository, which end on a 4x4 map
-    "cifar100": {
-        "network": "cifar-4x4",
-        "width": 1.0,
-        "epochs": 160,
-        "lr": 0.4,
-        "weight_decay": 5e-4,
-        "label_smoothing": 0.1,
-        "mixup": 0.2,
-        "cutout": 8,
-    },
+    "cifar100": {"network": "cifar-4x4", **LONG},
     # the paper's strides but for the first: a 2x2 map, a quarter of the work
-    "cifar100-compact": {
-        "network": "cifar-2x2",
-        "width": 1.0,
-        "epochs": 160,
-        "lr": 0.4,
-        "weight_decay": 5e-4,
-        "label_smoothing": 0.1,
-        "mixup": 0.2,
-        "cutout": 8,
-    },
+    "cifar100-compact": {"network": "cifar-2x2", **LONG},
     # a network of Julia and Flux: twelve blocks with bottlenecks, width 0.1; --faults has its own
     "julia": {
         "network": "bottleneck",

@@ -21,7 +21,6 @@ from tinynet.autograd import creation  # noqa: E402
 from tinynet.autograd.mode import mode  # noqa: E402
 
 pytest.register_assert_rewrite("tiny_training")  # imported before it is a plugin
-HAS_GPU = tn.cuda_available()
 COMPUTE = (  # how the names of the files begin whose tests run on each device
     *("test_autograd_", "test_checkpoint.py", "test_gradcheck", "test_metrics", "test_nonfinite"),
     *("test_mobilenet_torch.py", "test_nn_", "test_ops_", "test_optim", "test_tape", "test_tensor"),
@@ -67,8 +66,7 @@ def device(request):
     do layers; without a GPU, `device/strict.py` stands in for CuPy."""
     device = getattr(request, "param", "cpu")
     if device == "cuda":
-        gpu = contextlib.nullcontext() if HAS_GPU else strict.in_place_of_cupy()
-        with gpu, pytest.MonkeyPatch.context() as patch:
+        with strict.gpu(), pytest.MonkeyPatch.context() as patch:
             _start_on_the_gpu(patch)
             yield device
     else:

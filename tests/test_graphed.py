@@ -20,10 +20,7 @@ pytestmark = pytest.mark.fast_only
 @pytest.fixture(autouse=True)
 def gpu():
     """The real one, or the stand-in."""
-    if tn.cuda_available():
-        yield
-        return
-    with strict.in_place_of_cupy():
+    with strict.gpu():
         yield
 
 

@@ -22,10 +22,7 @@ pytestmark = pytest.mark.fast_only
 @pytest.fixture(autouse=True)
 def gpu():
     """The real one, or the stand-in with blocks of full size."""
-    if tn.cuda_available():
-        yield
-        return
-    with strict.in_place_of_cupy(threads=256):
+    with strict.gpu(threads=256):
         yield
 
 

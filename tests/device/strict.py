@@ -387,6 +387,11 @@ def in_place_of_cupy(threads=4):
             _forget_cupy()
 
 
+def gpu(threads=4):
+    """A block with the real GPU where there is one, else with the stand-in."""
+    return contextlib.nullcontext() if backend.cuda_available() else in_place_of_cupy(threads)
+
+
 class Cublas:
     """In place of `products.Cublas`: what cuBLAS does with addresses, counting in columns."""
 

@@ -7,11 +7,20 @@ import json
 import re
 from pathlib import Path
 
+HEAD = """\
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy"
+      content="default-src 'none'; style-src 'unsafe-inline';
+                script-src 'unsafe-inline'; img-src data:">
+<link rel="icon" href="data:,">"""
 DOM = Path(__file__).with_name("dom.js").read_text("utf-8")  # the object `dom`; comes first
 
 
 def filled(template, **parts):
-    """The template with its {{name}}s replaced, in one pass: what is put in is not looked at."""
+    """The template with its {{name}}s replaced, in one pass: what is put in is not looked at.
+    {{head}} is what pages with scripts begin with: no network, nothing but their own scripts."""
+    parts = {"head": HEAD, **parts}
     return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], template)
 
 

@@ -98,7 +98,7 @@ def train_epoch(run, epoch, stop):
 def learn(run, x, y, step=True):
     """Forward and backward of one batch. step: it is the last one before the optimiser's step, for
     which the gradients of all workers count. Returns the loss and the share of images whose label
-    had the largest logit, as Tensors of no axes (the share as a float where that is known)."""
+    had the largest logit: a Tensor, and what `accuracy` gives without waiting."""
     logits = run.model(x)
     loss = run.loss(logits, x, y)
     weight = run.weight(len(y)) / run.options.accumulate

@@ -14,7 +14,6 @@ from tinynet.files import atomic_write
 from tinynet.nn import functional as F
 from tinynet.training import checkpoint, loop
 from tinynet.training.console import short, tell, warn
-from tinynet.training.film import Film
 from tinynet.training.folder import CHECKPOINT, drop_earlier
 from tinynet.training.history import History
 from tinynet.training.nonfinite import nonfinite_place
@@ -112,8 +111,11 @@ class Run:
         self.advice = f"start again with a lower --lr than {options.lr:g}"
         if saved is not None:
             self.take_up(saved)
-        self.film = Film(self) if options.film and parallel.rank == 0 else None
-        if self.film is not None:
+        self.film = None
+        if options.film and parallel.rank == 0:
+            from tinynet.training.film import Film
+
+            self.film = Film(self)
             self.try_to(lambda path: self.film.start(path, self), "film.npz")
 
     def loader(self, image_set, batch_size=250, **options):

@@ -66,9 +66,7 @@ class Recording:
         with cuda.using_allocator(self.pool.malloc), stream:
             self.inputs = [type(t)(t.array.copy(order="K")) for t in tensors]
             stream.synchronize()
-            with captured(stream) as graph:
-                self.outputs = plain_call(self.graphed, *self.inputs)
-            self.graph = graph()
+            self.outputs, self.graph = captured(stream, plain_call, self.graphed, *self.inputs)
         self.gradients = [p.grad for p in self.graphed.parameters]
 
     def forget(self):
@@ -82,17 +80,14 @@ def described(tensors):
     return [(t.array.shape, t.array.dtype, t.array.strides) for t in tensors]
 
 
-@contextlib.contextmanager
-def captured(stream):
-    """A block whose launches are not carried out but recorded: what it yields gives the graph,
-    after the block."""
-    graph = None
+def captured(stream, function, *arguments):
+    """What a function returns whose launches are not carried out but recorded, and their graph."""
     stream.begin_capture()
     try:
         with backend.capturing():
-            yield lambda: graph
+            result = function(*arguments)
     except BaseException:
         with contextlib.suppress(Exception):  # it is of no use any more, and CUDA may say so
             stream.end_capture()
         raise
-    graph = stream.end_capture()
+    return result, stream.end_capture()

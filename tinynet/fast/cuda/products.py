@@ -32,8 +32,8 @@ def matmul(a, b, out):
         and knows(out.dtype)
         and a.dtype == b.dtype == out.dtype
         and out.flags.c_contiguous
-        and 0 < max(a.size, b.size, out.size) < MOST
         and min(a.size, b.size) > 0
+        and max(a.size, b.size, out.size) < MOST
         and (a.flags.c_contiguous or a.flags.f_contiguous)
         and (b.flags.c_contiguous or b.flags.f_contiguous)
     )
@@ -72,7 +72,7 @@ class Cublas:
     def __init__(self):
         cuda = backend.cupy().cuda
         theirs = cuda.device.get_cublas_handle()  # CuPy knows where the library lies, and loads it
-        version = backend.cupy().cuda.cublas.getVersion(theirs) // 10000
+        version = cuda.cublas.getVersion(theirs) // 10000
         self.calls = ctypes.CDLL(f"libcublas.so.{version}")
         self.handle = ctypes.c_void_p()
         self.check(self.calls.cublasCreate_v2(ctypes.byref(self.handle)))
@@ -82,14 +82,14 @@ class Cublas:
         self.current_stream, self.stream = cuda.get_current_stream, None
         self.ready = {}
         for char, (name, real) in CALLS.items():
-            call, numbers = getattr(self.calls, name), (real(1), real(0))
+            call, one, zero = getattr(self.calls, name), real(1), real(0)
             number, address = ctypes.c_int, ctypes.c_void_p
             of_matrix = address, number
             call.argtypes = (
                 *(address, *[number] * 5, address),
                 *(*of_matrix, *of_matrix, address, *of_matrix),
             )
-            self.ready[char] = call, *map(ctypes.byref, numbers), numbers
+            self.ready[char] = call, ctypes.byref(one), ctypes.byref(zero)  # which keep them
 
     def gemm(self, char, turned_a, turned_b, M, N, K, a, step_a, b, step_b, out, step_out):
         """out = a b in columns; a, b and out are addresses."""
@@ -99,7 +99,7 @@ class Cublas:
             self.check(self.calls.cublasSetStream_v2(self.handle, ctypes.c_void_p(stream)))
             self.check(self.calls.cublasSetWorkspace_v2(self.handle, address, size))
             self.stream = stream
-        call, one, zero, _ = self.ready[char]
+        call, one, zero = self.ready[char]
         shapes = turned_a, turned_b, M, N, K
         self.check(call(self.handle, *shapes, one, a, step_a, b, step_b, zero, out, step_out))
 

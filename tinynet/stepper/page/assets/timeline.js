@@ -108,7 +108,6 @@ const timeline = (() => {
     status,
     gradient,
     completeAt,
-    sentTo,
     sentence,
     phase,
   };
