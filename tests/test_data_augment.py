@@ -144,6 +144,43 @@ def test_cutout_blanks_a_square_around_each_centre(side):
     assert np.array_equal(out, x)
 
 
+@pytest.mark.parametrize("H, W", [(5, 7), (8, 8), (1, 4)])
+def test_enlarge_is_bilinear_as_torch_has_it(H, W):
+    """`grid_sample` takes, as we do, a centre's two neighbours along each axis."""
+    rng = np.random.default_rng(4)
+    x = rng.standard_normal((9, 2, H, W)).astype(np.float32)
+    tops, lefts, heights, widths = augment.draw_crops(9, H, W, 0.1, rng)
+    out = augment.enlarge(x, tops, lefts, heights, widths)
+    assert out.dtype == np.float32 and out.transpose(1, 2, 3, 0).flags.c_contiguous
+    r = (tops[:, None] + (np.arange(H) + 0.5) * heights[:, None] / H) * 2 / H - 1
+    q = (lefts[:, None] + (np.arange(W) + 0.5) * widths[:, None] / W) * 2 / W - 1
+    grid = np.stack(np.broadcast_arrays(q[:, None, :], r[:, :, None]), -1).astype(np.float32)
+    theirs = torch.nn.functional.grid_sample(
+        torch.tensor(x), torch.tensor(grid), padding_mode="border", align_corners=False
+    )
+    np.testing.assert_allclose(out, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_enlarging_the_whole_changes_nothing():
+    x, none, sides = floats(3), np.zeros(3), np.ones(3)
+    out = augment.enlarge(x, none, none, 5 * sides, 7 * sides)
+    np.testing.assert_allclose(out, x, rtol=1e-6)
+
+
+def test_crops_have_the_areas_and_shapes_of_torchvision():
+    tops, lefts, heights, widths = augment.draw_crops(20000, 60, 80, 0.2, np.random.default_rng(6))
+    assert tops.min() >= 0 and (tops + heights).max() <= 60 + 1e-9
+    assert lefts.min() >= 0 and (lefts + widths).max() <= 80 + 1e-9
+    share, ratio = heights * widths / 4800, widths / heights
+    assert share.min() > 0.19 and share.max() <= 1
+    fits = (heights < 60) & (widths < 80)  # the others were cut to the image
+    assert ratio[fits].min() >= 0.75 - 1e-9 and ratio[fits].max() <= 4 / 3 + 1e-9
+    small = share < 0.4  # where all fit: areas uniform, ratios as many above 1 as below
+    assert abs(share[small].mean() - 0.3) < 0.01 and abs((ratio[small] > 1).mean() - 0.5) < 0.02
+    place = tops[small] / (60 - heights[small])
+    assert abs(place.mean() - 0.5) < 0.02 and abs(place.std() - 12**-0.5) < 0.01
+
+
 def test_centres_are_uniform_over_the_image():
     rows, columns = augment.draw_centres(3500, 5, 7, np.random.default_rng(5))
     places, counts = np.unique(np.stack([rows, columns], 1), axis=0, return_counts=True)
@@ -175,8 +212,10 @@ def test_portions_are_of_the_beta_distribution(alpha):
 def test_what_follows_normalize_is_the_same_on_a_gpu():
     x, labels, rows = floats(6), np.arange(6) % 4, np.array([0, 1, 2, 3, 4, 0])
     order = np.array([3, 1, 0, 2, 5, 4])
+    crops = augment.draw_crops(6, *x.shape[2:], 0.3, np.random.default_rng(3))
 
     def change(x):
+        x = augment.enlarge(x, *crops)
         x = augment.cutout(x, rows, rows + 1, 3)
         x, shares = augment.mixup(x, labels, np.arange(6), order, 0.3, 4)
         return augment.resize(x, 4), augment.resize(x, 9), shares

@@ -258,6 +258,29 @@ def test_the_size_may_change_between_epochs_and_not_within(prefetch):
     assert loader.size == 8
 
 
+def test_zoom_takes_the_place_of_the_crop():
+    data, seed = make_set(10), 5
+    loader = Loader(data, 4, MEAN, STD, shuffle=True, augment=True, zoom=0.4, seed=seed)
+    rng = np.random.default_rng((seed, 0))
+    order, expected = rng.permutation(10), []
+    for start in range(0, 10, 4):
+        picked = order[start : start + 4]
+        assert not rng.integers(0, 1, (2, len(picked))).any()  # no shift
+        flipped = rng.random(len(picked)) < 0.5
+        crops = augment.draw_crops(len(picked), 6, 6, 0.4, rng)
+        x = augment.flip(data.images[picked], flipped)
+        x = augment.enlarge(augment.normalize(x, MEAN, STD), *crops)
+        expected.append((x, data.labels[picked]))
+    found = list(loader)
+    nearly_same(found, expected)
+    whole = [x for x, _ in Loader(data, 4, MEAN, STD)]
+    assert not any(np.allclose(x, y) for (x, _), y in zip(found, whole, strict=True))
+    assert all(
+        np.array_equal(x, y)
+        for x, y in zip(whole, [x for x, _ in Loader(data, 4, MEAN, STD, zoom=0.4)], strict=True)
+    ), "without augment, as in validation, zoom does nothing"
+
+
 def test_without_them_the_draws_are_those_of_crop_and_mirror():
     data = make_set(10)
     loader = Loader(data, 4, MEAN, STD, shuffle=True, augment=True, seed=3)
@@ -321,8 +344,8 @@ def test_where_an_epoch_begins_is_checked():
 @pytest.mark.parametrize("size", [1, 2, 3, 5])
 @pytest.mark.parametrize(
     "options",
-    [{"mixup": 0.4}, {"cutout": 2}, {"size": 4}, {**ALL, "size": 9}],
-    ids=["mixup", "cutout", "size", "all"],
+    [{"mixup": 0.4}, {"cutout": 2}, {"size": 4}, {**ALL, "size": 9}, {**ALL, "zoom": 0.3}],
+    ids=["mixup", "cutout", "size", "all", "zoom"],
 )
 def test_all_workers_batches_together_are_those_of_one(size, options):
     options = {"seed": 3, "shuffle": True, **options}
@@ -365,6 +388,9 @@ def test_a_gpus_images_give_the_same_batches(options):
         ({"size": 2.0}, "size must be a whole number from 1 on: 2.0"),
         ({"cutout": -1}, "cutout must be a whole number from 0 to 6: -1"),
         ({"cutout": 7}, "cutout must be a whole number from 0 to 6: 7"),
+        ({"zoom": 0}, "zoom must be a number above 0, up to 1: 0"),
+        ({"zoom": 1.01}, "zoom must be a number above 0, up to 1: 1.01"),
+        ({"zoom": float("nan")}, "zoom must be a number above 0, up to 1: nan"),
         ({"mixup": -0.1}, "mixup must be a number from 0 on: -0.1"),
         ({"mixup": float("nan")}, "mixup must be a number from 0 on: nan"),
         ({"mixup": "0.2"}, "mixup must be a number from 0 on: '0.2'"),

@@ -223,6 +223,8 @@ def test_what_is_done_to_images_in_training_alone():
     covered = (x == 0).all(axis=1).reshape(24, -1).sum(1)
     assert (covered >= 36).all() and (covered <= 144).all()
     assert not (next(iter(plain.val_loader))[0] == 0).any()
+    assert make("--zoom", "0.25").train_loader.zoom == 0.25
+    assert make("--zoom", "0.25").val_loader.zoom == 1
 
 
 def test_so_many_images_of_each_class(monkeypatch):

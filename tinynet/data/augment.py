@@ -11,7 +11,7 @@ import functools
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from tinynet.backend import array_module, to_device
+from tinynet.backend import array_module
 from tinynet.data.dataset import DataError
 
 
@@ -28,6 +28,18 @@ def draw_flips(N, rng):
 def draw_centres(N, H, W, rng):
     """Return ``rows`` and ``columns``: N pixels, uniform over an image of that size."""
     return rng.integers(0, H, N), rng.integers(0, W, N)
+
+
+def draw_crops(N, H, W, least, rng):
+    """Return ``tops, lefts, heights, widths``: N parts of an image of that size, floats.
+
+    A part's area is uniform from ``least`` of the image's to all of it, its width over its height
+    log-uniform from 3/4 to 4/3, its place uniform. That is torchvision's ``RandomResizedCrop``,
+    which draws again where a part is wider or higher than the image; here it is cut to that.
+    """
+    area, ratio = H * W * rng.uniform(least, 1, N), np.exp(rng.uniform(-1, 1, N) * np.log(4 / 3))
+    heights, widths = np.minimum(np.sqrt(area / ratio), H), np.minimum(np.sqrt(area * ratio), W)
+    return (H - heights) * rng.random(N), (W - widths) * rng.random(N), heights, widths
 
 
 def draw_mixup(N, alpha, rng):
@@ -87,6 +99,24 @@ def normalize(images, mean, std, dtype=np.float32):
     return out.transpose(3, 0, 1, 2)
 
 
+def enlarge(x, tops, lefts, heights, widths):
+    """Enlarge a part of each image to the whole, bilinear.
+
+    Args:
+        x: floats ``(N, C, H, W)``. tops, lefts, heights, widths: ``(N,)`` each, in pixels: the
+            parts, inside of their images, as ``draw_crops`` gives them.
+
+    Returns a new array of the same shape. Such crops are those of Szegedy et al., "Going deeper
+    with convolutions", arXiv 1409.4842, section 6.
+    """
+    H, W = x.shape[2:]
+    # each image by itself: it has its own two matrices, (N, 1, H, H) and (N, 1, W, W)
+    parts = array_module(x).asarray(np.array([tops, heights, lefts, widths], x.dtype))
+    to_rows, to_columns = _weights(H, H, *parts[:2])[:, None], _weights(W, W, *parts[2:])[:, None]
+    x = to_rows @ x.copy(order="C") @ to_columns.transpose(0, 1, 3, 2)
+    return x.transpose(1, 2, 3, 0).copy(order="C").transpose(3, 0, 1, 2)
+
+
 def cutout(x, rows, columns, side):
     """Set a square of ``side`` pixels around each centre to 0, the mean after ``normalize``.
 
@@ -141,18 +171,23 @@ def resize(x, size):
     N, C, H, W = x.shape
     if H == W == size:
         return x
-    to_rows, to_columns = (_resizing(array_module(x), n, size, x.dtype) for n in (H, W))
+    to_rows, to_columns = (_whole_resized(array_module(x), n, size, x.dtype) for n in (H, W))
     x = to_rows @ x.transpose(1, 2, 3, 0).reshape(C, H, W * N)
     x = to_columns @ x.reshape(C * size, W, N)
     return x.reshape(C, size, size, N).transpose(3, 0, 1, 2)
 
 
 @functools.lru_cache(maxsize=32)
-def _resizing(xp, n, size, dtype):
-    """The matrix (size, n) that resizes n pixels: each new pixel weighs the old ones by a triangle
-    around its centre, as wide on either side as an old or a new pixel, whichever is larger."""
-    step = n / size
-    centres = step * (np.arange(size)[:, None] + 0.5)
-    weights = (1 - abs(np.arange(n) + 0.5 - centres) / max(step, 1)).clip(0)
-    weights /= weights.sum(1, keepdims=True)
-    return to_device(weights.astype(dtype), "cpu" if xp is np else "cuda")
+def _whole_resized(xp, n, size, dtype):
+    """The matrix (size, n) that resizes n pixels. It is sent to a GPU once."""
+    return xp.asarray(_weights(n, size, np.float64(0), np.float64(n)).astype(dtype))
+
+
+def _weights(n, size, start, length):
+    """Matrices (..., size, n) that resize each a part of n pixels, from `start` on: each new pixel
+    weighs the old ones by a triangle around its centre, as wide on either side as an old or a new
+    pixel, whichever is larger."""
+    xp, start, step = array_module(start), start[..., None, None], length[..., None, None] / size
+    new, old = (xp.arange(0.5, many, dtype=start.dtype) for many in (size, n))  # their centres
+    weights = (1 - abs(old - (start + step * new[:, None])) / np.maximum(step, 1)).clip(0)
+    return weights / weights.sum(-1, keepdims=True)

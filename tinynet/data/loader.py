@@ -23,8 +23,8 @@ class Loader:
     the next epoch, counted from 0; ``set_epoch`` moves the count, so that a resumed training
     sees the batches that it would have seen.
 
-    A batch is cropped and mirrored (``augment``), normalised, cut out, mixed, and resized, in this
-    order and as far as it is asked for.
+    A batch is cropped and mirrored (``augment``), normalised, enlarged (``zoom``), cut out, mixed,
+    and resized, in this order and as far as it is asked for.
 
     Args:
         image_set: the images.
@@ -33,6 +33,8 @@ class Loader:
         shuffle: draw a new order in each epoch.
         augment: crop with a padding of 4 pixels (of an eighth of the image, if that is more) and
             mirror, at random.
+        zoom: with ``augment``, in place of that crop: enlarge a part of each image to the whole, of
+            at least this share of its area, see ``augment.draw_crops``. 1: no.
         seed: a whole number from 0 on.
         drop_last: leave out a last batch that is smaller.
         prefetch: prepare the next batch in a thread while the caller works on this one.
@@ -70,6 +72,7 @@ class Loader:
         size=None,
         cutout=0,
         mixup=0.0,
+        zoom=1.0,
     ):
         if not isinstance(image_set, ImageSet):
             raise DataError(
@@ -80,13 +83,15 @@ class Loader:
         _whole("cutout", cutout, 0, min(image_set.images.shape[2:]))
         if isinstance(mixup, bool) or not isinstance(mixup, Real) or not 0 <= mixup < math.inf:
             raise DataError(f"Loader: mixup must be a number from 0 on: {mixup!r}")
+        if isinstance(zoom, bool) or not isinstance(zoom, Real) or not 0 < zoom <= 1:
+            raise DataError(f"Loader: zoom must be a number above 0, up to 1: {zoom!r}")
         self.image_set = image_set
         self.batch_size = batch_size
         self.mean, self.std = np.asarray(mean, np.float64), np.asarray(std, np.float64)
         self.shuffle, self.augment, self.seed = shuffle, augment, seed
         self.drop_last, self.prefetch, self.shared = drop_last, prefetch, shared
         self.images = images or self._images
-        self.size, self.cutout, self.mixup = size, cutout, mixup
+        self.size, self.cutout, self.mixup, self.zoom = size, cutout, mixup, zoom
         self.epoch = self.start = 0
         if self.mean.shape != (3,) or self.std.shape != (3,) or not (self.std > 0).all():
             raise DataError(
@@ -136,26 +141,30 @@ class Loader:
                 yield self._batch(picked, *drawn, size)
 
     def _draw(self, N, rng):
-        """What chance decides for a batch: moves, centres of cutout, partners and portion of mixup;
-        None for what is not asked for."""
+        """What chance decides for a batch: moves, parts to enlarge, centres of cutout, partners and
+        portion of mixup; None for what is not asked for."""
         H, W = self.image_set.images.shape[2:]
-        moves = centres = pairs = None
+        moves = crops = centres = pairs = None
         if self.augment:
-            shifts = augment.draw_shifts(N, max(_PADDING, min(H, W) // 8), rng)
-            moves = *shifts, augment.draw_flips(N, rng)
+            border = max(_PADDING, min(H, W) // 8) if self.zoom == 1 else 0
+            moves = *augment.draw_shifts(N, border, rng), augment.draw_flips(N, rng)
+            if self.zoom < 1:
+                crops = augment.draw_crops(N, H, W, self.zoom, rng)
         if self.cutout:
             centres = augment.draw_centres(N, H, W, rng)
         if self.mixup:
             pairs = augment.draw_mixup(N, self.mixup, rng)
-        return moves, centres, pairs
+        return moves, crops, centres, pairs
 
-    def _batch(self, picked, moves, centres, pairs, size):
+    def _batch(self, picked, moves, crops, centres, pairs, size):
         ours = np.arange(len(picked))  # positions in the batch
         if self.shared:
             ours = ours[parallel.share_of(len(picked))]
         needed = ours if pairs is None else np.union1d(ours, pairs[0][ours])
         x = self.images(picked[needed], moves and tuple(move[needed] for move in moves))
         y = self.image_set.labels[picked[needed]]
+        if crops is not None:
+            x = augment.enlarge(x, *(crop[needed] for crop in crops))
         if centres is not None:
             x = augment.cutout(x, *(centre[needed] for centre in centres), self.cutout)
         if pairs is not None:

@@ -77,6 +77,9 @@ def make_parser(program):
         help="resize the images to N x N pixels; if not given they stay as they are")
     add("--augment", default="crop-flip", choices=("crop-flip", "none"),
         help="crop-flip: shift by an eighth of the image's size at most, and mirror, at random")
+    add("--zoom", type=number(float, 1e-3, 1), default=1.0, metavar="SHARE",
+        help="with crop-flip, in place of the shift: enlarge a part of each image to the whole, of "
+        "at least this share of its area; 1: no")
     add("--cutout", type=number(int, 0, 1024), default=0, metavar="N",
         help="cover a square of N x N pixels of each image")
     add("--mixup", type=number(float, 0, 100), default=0.0, metavar="ALPHA",

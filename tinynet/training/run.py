@@ -77,6 +77,7 @@ class Run:
             options.batch_size // options.accumulate,
             shuffle=True,
             augment=options.augment == "crop-flip",
+            zoom=options.zoom,
             cutout=options.cutout,
             mixup=options.mixup,
             seed=options.seed,
