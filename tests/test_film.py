@@ -57,6 +57,8 @@ def filmed(tmp_path_factory, sets):
 def test_what_is_learnt_is_the_same_with_a_film(filmed, whole):
     assert_same(learnt(filmed), learnt(whole))
     assert not (whole / "film.npz").exists() and not (whole / "film.html").exists()
+    cards = [(folder / "model-card.md").read_text() for folder in (filmed, whole)]
+    assert ["(film.html)" in card for card in cards] == [True, False]
 
 
 def test_there_is_a_snapshot_of_the_start_and_of_each_epoch(filmed):

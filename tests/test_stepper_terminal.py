@@ -12,7 +12,7 @@ from walks import answer, leaf, shown
 
 from tinynet.autograd.tape import Function
 from tinynet.stepper import Trace, __main__, record, terminal
-from tinynet.stepper.lessons import ALL, LESSONS
+from tinynet.stepper.lessons import ALL, LESSONS, Guide
 from tinynet.stepper.terminal import walk
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -312,3 +312,78 @@ def test_standard_output_is_the_one_of_the_moment(capsys):
     assert not terminal._can_ask() or os.isatty(0)
     walk(LESSONS["shared"].build(), keys=["n"])
     assert "Step 4 of 7" in capsys.readouterr().out
+
+
+# predictions
+
+
+def lesson_walk(name, *keys):
+    """What a terminal shows of a lesson, to a reader who types these keys."""
+    trace, out = Trace(ALL[name].build()), io.StringIO()
+    walk(trace, out=out, keys=keys, told=Guide(ALL[name], trace).told())
+    return re.split(r"^> ?(.*)\n", out.getvalue(), flags=re.MULTILINE)[2::2]
+
+
+@pytest.mark.parametrize(
+    "typed, verdict",
+    [
+        ("2", "You predicted 2: right."),
+        ("gb = 4/2", "You predicted 2: right."),
+        ("2,0", "You predicted 2: right."),
+        ("1", "You predicted 1; it is 2."),
+        ("0", "You predicted 0; it is 2."),
+    ],
+)
+def test_a_lesson_asks_before_it_tells(typed, verdict):
+    asked, told, following = lesson_walk("shared", "", typed, "n")
+    assert "What will gb be" in asked and "Step 4" not in asked
+    assert told.startswith(f"{verdict}\n\nStep 4 of 7") and "Each use sends 1" in told
+    assert "Step 5 of 7" in following
+
+
+def test_enter_is_to_be_told_and_a_command_is_still_one():
+    asked, told = lesson_walk("shared", "", "")
+    assert "predict" in asked and told.startswith("Step 4 of 7")
+    asked, listed, told = lesson_walk("shared", "", "l", "")
+    assert "c = Add" in listed and told.startswith("Step 4 of 7")  # it is asked once
+
+
+def test_a_question_is_asked_once_and_not_of_the_steps_behind():
+    screens = lesson_walk("shared", "", "2", "b", "n")
+    assert "Step 4" not in screens[2] and screens[3].startswith("Step 4 of 7")
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_every_answer_of_every_lesson_is_taken_for_right(name):
+    trace = Trace(ALL[name].build())
+    told, keys, asked = Guide(ALL[name], trace).told(), [], 0
+    screens = terminal.Screens(trace, told=told)
+    for number in range(trace.seed + 1, len(trace.frames)):
+        ask = told.get(screens.moment(number), {}).get("ask")
+        keys += [""] if ask is None else ["", repr(ask["answer"])]
+        asked += ask is not None
+    shown = "\n".join(lesson_walk(name, *keys))
+    assert shown.count(": right.\n") == asked > 0
+    assert f"Step {len(trace.frames) - 1} of" in shown
+
+
+@pytest.mark.parametrize(
+    "guess, truth, right",
+    [
+        (0.1204, 0.12, True),
+        (0.125, 0.12, True),
+        (0.1251, 0.12, False),
+        (-0.12, 0.12, False),
+        (0.0, 0.0, True),
+        (1e-5, 0.0, False),
+        (float("nan"), 0.5, False),
+        (float("inf"), 0.5, False),
+    ],
+)
+def test_what_counts_as_right(guess, truth, right):
+    assert terminal.is_right(guess, truth) is right
+
+
+def test_what_is_no_number_is_a_command():
+    assert [terminal.parsed(text) for text in ("x", "1/0", "1/2/", "", "p 1")] == [None] * 5
+    assert (terminal.parsed("1/4"), terminal.parsed("ga = -1e-3")) == (0.25, -1e-3)

@@ -21,6 +21,7 @@ PICTURES = {
     "predictions.png": "Images picked at random, and what the network says",
     "worst.png": "The most certain mistakes",
     "filters.png": "Filters of the first layers",
+    "film.html": "The film of the training: a page to look back, epoch by epoch",
 }
 
 

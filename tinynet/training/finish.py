@@ -36,7 +36,9 @@ def finish(run):
         return
     run.try_to(run.write_network, "network.npz")
     if reporting:
-        made = [name for name in (*PICTURES, "history.csv") if (run.out / name).exists()]
+        made = [
+            name for name in (*PICTURES, "film.html", "history.csv") if (run.out / name).exists()
+        ]
         run.try_to(lambda path: reporting[0].model_card(path, facts(run, made)), "model-card.md")
     shown = {name: f"{value:.2%}" for name, value in run.test.items() if name != "loss"}
     tell(f"test accuracy (last epoch): {shown['accuracy']}, top 5 {shown['top5']}")

@@ -15,10 +15,8 @@ def show(lesson, everything=False):
     guide = Guide(lesson, trace)
     print(f"Lesson {lesson.name!r}: {lesson.title}\n")
     _say(lesson.aim)
-    told = {moment: entry.get("text", "") for moment, entry in guide.told().items()}
-    _say(told["start"])
-    for moment in told:
-        told[moment] += f" {told[f'{moment} again']}" if f"{moment} again" in told else ""
+    told = guide.told()
+    _say(told["start"]["text"])
     walk(trace, everything=everything, told=told)
     print()
     if lesson.table is not None:

@@ -1,6 +1,7 @@
 """Walking back through a graph in a terminal, a REPL or a notebook, one command per line."""
 
 import builtins
+import math
 import os
 import re
 import shutil
@@ -32,7 +33,7 @@ def walk(loss, out=None, keys=None, everything=False, told=None):
 
     Args: loss: a Tensor with a graph, best made inside `stepper.record()`, or a Trace. out: a
     file to write to, by default standard output. keys: the commands, in place of a user's. told:
-    what a lesson says beside its steps, {'backward 0': text}.
+    what a lesson says beside its steps and asks before them, `Guide.told()`.
 
     Raises: TypeError or ValueError for what is not the result of a computation or has more than one
     element, RuntimeError for a graph that an earlier backward has freed.
@@ -89,12 +90,17 @@ class Walker:
         self.screens, self.out, self.pager = screens, out, pager
         self.frames, self.seed = screens.trace.frames, screens.trace.seed
         self.number, self.choice = self.seed, None
+        self.asked, self.pending = set(), None  # steps whose question was asked; the one now asked
 
     def run(self, commands):
         """Answer command after command until q or their end."""
         welcome = "Backward: Enter takes the first step, ? lists the commands."
         self.say([*self.screens.forward(), "", welcome])
         for command in commands:
+            answered = self.pending and self.answer(command)
+            if answered:
+                self.say(answered)
+                continue
             word, _, rest = command.strip().partition(" ")
             if word in ("q", "quit", "exit"):
                 return
@@ -113,7 +119,31 @@ class Walker:
     def next(self, _):
         if self.number == len(self.frames):
             return ["This was the last step; b goes back, q quits."]
-        return self.go(self.number + 1)
+        following = self.number + 1
+        ask = self.question(following)
+        if ask is None or following in self.asked:
+            return self.go(following)
+        self.asked.add(following)
+        self.pending = following
+        return [*field("predict", ask["question"]), *field("", "A number, or Enter to be told.")]
+
+    def question(self, number):
+        """What a lesson asks before that frame, or None."""
+        if number == len(self.frames):
+            return None
+        return self.screens.told.get(self.screens.moment(number), {}).get("ask")
+
+    def answer(self, text):
+        """The step that a prediction was asked for, behind what is to be said of the prediction;
+        None if the text is a command."""
+        number, self.pending = self.pending, None
+        if not text.strip():
+            return self.go(number)
+        guess, truth = parsed(text), self.question(number)["answer"]
+        if guess is None:
+            return None
+        verdict = ": right." if is_right(guess, truth) else f"; it is {truth:.4g}."
+        return [f"You predicted {guess:.4g}{verdict}", "", *self.go(number)]
 
     def back(self, _):
         if self.number == self.seed:
@@ -225,6 +255,23 @@ class Walker:
 
     def help(self, _):
         return HELP.split("\n")
+
+
+def parsed(text):
+    """The number that a reader types: 0.5, 0,5, 1/3 or ga = 2. None if it is not one."""
+    top, *bottom = text.rpartition("=")[2].replace(",", ".").split("/")
+    try:
+        return float(top) / math.prod(map(float, bottom))
+    except (ValueError, ZeroDivisionError):
+        return None
+
+
+def is_right(guess, truth):
+    """Within 1 %, or to two digits, as on the page."""
+    if not truth:
+        return guess == 0
+    digit = 10 ** (math.floor(math.log10(abs(truth))) - 1)  # the second one's place
+    return abs(guess - truth) <= max(0.01 * abs(truth), 0.5 * digit * (1 + 1e-9))
 
 
 NO_OP = "There is no op on this screen; Enter takes the first step."

@@ -33,7 +33,7 @@ def called(node):
 
 class Screens:
     """The screens of one trace, each a list of lines. bold: marks what is important. told: what a
-    lesson says, {'backward 0': text}."""
+    lesson says and asks, `Guide.told()`."""
 
     def __init__(self, trace, bold=str, told=None):
         self.told = told or {}
@@ -83,6 +83,9 @@ class Screens:
         seed = self.trace.loss_gradient
         one = number(seed) if seed.size == 1 else "the one given"
         name = self.trace.loss.symbol
+        for node in self.trace.nodes:
+            said = self._lesson(f"forward {node.number}")
+            lines += [f"#{node.number} {called(node)}", *said] if said else []
         return lines + field(
             f"step {self.trace.seed}", f"the gradient of {name} with respect to itself is {one}"
         )
@@ -112,8 +115,7 @@ class Screens:
         last = len(self.trace.frames) - 1
         title = f"Step {number} of {last}: {node.title} (#{node.number})"
         lines = [self.bold(title + (f" in {node.path}" if node.path else ""))]
-        told = self.told.get(f"backward {step.number}")
-        lines += field("lesson", told) if told else []
+        lines += self._lesson(self.moment(number))
         if node is self.bad_node:
             lines += field("NaN, Inf", self.bold("the first NaN or Inf in the values is made here"))
         if step is self.bad_step:
@@ -138,6 +140,20 @@ class Screens:
         saved = count(step.freed_bytes, "byte") if step.freed_bytes else "nothing"
         so_far = count(self._freed[step.number], "byte")
         return lines + field("memory", f"the op had saved {saved}; freed by now: {so_far}")
+
+    def moment(self, number):
+        """What a lesson calls the moment of a frame of the backward phase."""
+        step, before = (self.trace.frames[n].step for n in (number, number - 1))
+        return f"backward {step.number}" + (" again" if before is step else "")
+
+    def _lesson(self, moment):
+        """What the lesson says there, and what it asked before, with the answer."""
+        entry = self.told.get(moment, {})
+        lines = field("lesson", entry["text"]) if "text" in entry else []
+        if "ask" in entry:
+            question, answer, why = (entry["ask"][part] for part in ("question", "answer", "why"))
+            lines += field("question", question) + field("answer", f"{number(answer)}. {why}")
+        return lines
 
     def _values(self, node):
         label, lines = "values", []
