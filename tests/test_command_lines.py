@@ -15,6 +15,7 @@ COMMANDS = {
     "docs/notebooks/make.py": "Make the notebooks",
     "-m tinynet.stepper": "The built-in lessons",
     "-m tinynet.doctor": "What tinynet finds on this machine",
+    "-m tinynet.exercises": "write a function in NumPy, and be told what is wrong",
     "-m benchmarks.ablations": "trained again at CIFAR's size",
     "-m benchmarks": "Time tinynet beside PyTorch",
     "-m benchmarks.gpu": "tinynet on a GPU",

@@ -37,6 +37,7 @@ SEES = {
     "training": NETWORK | {"files", "pages", "lock", "optim", "swa_utils", "data", "tinynet"},
     "summary": ENGINE | {"ops", "nn"},
     "doctor": NETWORK | {"tinynet"},
+    "exercises": NETWORK | {"tinynet", "optim", "files"},
     "mobilenet": NETWORK | {"tinynet", "training", "predict"},
     "train_*": NETWORK
     | {"files", "tinynet", "mobilenet", "optim", "data", "training", "gradcheck"},
