@@ -33,39 +33,44 @@ def run(*arguments, python=(), **options):
 
 
 @pytest.mark.parametrize("name", LESSONS)
-def test_a_lesson_is_listed_when_piped(name):
-    done = run("--lesson", name)
-    assert (done.returncode, done.stderr) == (0, "")
+def test_a_lesson_is_listed_where_nobody_can_be_asked(name, capsys):
+    shown = piped(capsys, "--lesson", name)
     trace = Trace(LESSONS[name].build())
     last = len(trace.frames) - 1
     for number, frame in enumerate(trace.frames):
         if frame.phase == "backward":
             title = f"Step {number} of {last}: {frame.node.title} (#{frame.node.number})"
-            assert f"\n{title}" in done.stdout
-    assert LESSONS[name].title in done.stdout
-    assert "The end: every gradient is complete" in done.stdout
-    assert max(map(len, done.stdout.split("\n"))) <= 80
-    assert done.stdout.isascii() and "\033" not in done.stdout
-    errors = re.findall(r"  (\d+e[-+]\d+)$", done.stdout.partition("The end:")[2], re.MULTILINE)
+            assert f"\n{title}" in shown
+    assert LESSONS[name].title in shown
+    assert "The end: every gradient is complete" in shown
+    assert max(map(len, shown.split("\n"))) <= 80
+    assert shown.isascii() and "\033" not in shown
+    errors = re.findall(r"  (\d+e[-+]\d+)$", shown.partition("The end:")[2], re.MULTILINE)
     assert errors and all(float(error) < 1e-3 for error in errors)
 
 
-def test_the_lessons_are_listed_and_the_first_is_the_default():
-    listed = run("--list").stdout
+def piped(capsys, *arguments):
+    """What the command prints in this process, where nobody can be asked."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.stdin", None)
+        __main__.main([str(argument) for argument in arguments])
+    return capsys.readouterr().out
+
+
+def test_the_lessons_are_listed_and_the_first_is_the_default(capsys):
+    listed = piped(capsys, "--list")
     assert [line.split()[0] for line in listed.splitlines()] == list(ALL)
-    assert run().stdout == run("--lesson", next(iter(ALL))).stdout
+    assert piped(capsys) == piped(capsys, "--lesson", next(iter(ALL)))
 
 
-def test_all_is_the_same_without_docstrings(tmp_path):
+def test_all_is_the_same_without_docstrings(tmp_path, capsys):
     """python -OO takes docstrings and asserts away."""
-    for arguments in (["--list"], ["--help"], ["--lesson", "conv"]):
-        done = run(*arguments, python=["-OO"])
-        assert (done.returncode, done.stderr) == (0, "")
-        assert done.stdout == run(*arguments).stdout and len(done.stdout) > 100
-    for flags in ([], ["-OO"]):
-        done = run("--lesson", "conv", "--html", tmp_path / f"{len(flags)}.html", python=flags)
-        assert (done.returncode, done.stderr) == (0, "")
-    assert (tmp_path / "0.html").read_text() == (tmp_path / "1.html").read_text()
+    listed = run("--lesson", "conv", python=["-OO"])
+    assert listed.stdout == piped(capsys, "--lesson", "conv") and not listed.stderr
+    pages = tmp_path / "bare.html", tmp_path / "usual.html"
+    assert run("--lesson", "conv", "--html", pages[0], python=["-OO"]).stderr == ""
+    piped(capsys, "--lesson", "conv", "--html", pages[1])
+    assert pages[0].read_text() == pages[1].read_text()
 
 
 def test_an_unknown_lesson_is_one_sentence(capsys):
@@ -77,12 +82,12 @@ def test_an_unknown_lesson_is_one_sentence(capsys):
 
 
 @pytest.mark.parametrize("option", ["--html", "--gif", "--cost"])
-def test_a_file_that_cannot_be_written_is_one_sentence(option, tmp_path):
+def test_a_file_that_cannot_be_written_is_one_sentence(option, tmp_path, capsys):
     path = tmp_path / "missing" / "out"
-    done = run(option, path)
-    assert done.returncode == 1
-    assert done.stdout == "" and done.stderr.count("\n") == 1
-    assert str(path) in done.stderr
+    with pytest.raises(SystemExit) as stop:
+        __main__.main([option, str(path)])
+    assert capsys.readouterr().out == ""
+    assert str(path) in stop.value.code and "\n" not in stop.value.code
 
 
 def test_a_reader_that_goes_away_is_no_error():
