@@ -3,6 +3,7 @@
     python mobilenet.py summary --width 1.0 --resolution 224
     python mobilenet.py table
     python mobilenet.py predict photo.jpg
+    python mobilenet.py predict photo.jpg --weights model.safetensors --labels names.txt
 
 Howard et al., "MobileNets: Efficient Convolutional Neural Networks for Mobile Vision
 Applications", arXiv 1704.04861. Table 1 there prints stride 2 on the last depthwise layer; the
@@ -14,10 +15,9 @@ import os
 import sys
 from pathlib import Path
 
-import numpy as np
-
 import tinynet.nn as nn
 import tinynet.nn.functional as F
+from tinynet.interop import names
 from tinynet.summary import align, summary
 from tinynet.training import network as network_file
 
@@ -29,6 +29,7 @@ BLOCKS = (
     *((1, 512),) * 5,
     *((2, 1024), (1, 1024)),
 )
+STRIDES = tuple(stride for stride, _ in BLOCKS)
 SHALLOW_BLOCKS = BLOCKS[:6] + BLOCKS[11:]  # section 4.1: without the five 14x14x512 blocks
 
 # The same blocks with the strides of the usual CIFAR network that ends on a 4x4 map.
@@ -63,8 +64,10 @@ NETWORKS = {
     },
     # The paper's network with ReLU, in four widths, for STL-10 resized to 224x224.
     "stl10": {"activation": "relu", "widths": (0.25, 0.5, 0.75, 1.0)},
-    # Padding and epsilon of the TensorFlow models, for weights that were trained there.
-    "tensorflow": {"padding": "same", "bn_eps": 1e-3},
+    # Padding and epsilon of tf.keras's MobileNet and of TF-slim's, for weights trained there. They
+    # differ where a strided layer meets a map of odd size.
+    "tensorflow": {"padding": "end", "stem_padding": "same", "bn_eps": 1e-3},
+    "slim": {"padding": "same", "bn_eps": 1e-3},
 }
 DEFAULT_WIDTHS = {"bottleneck": 0.1}
 
@@ -88,6 +91,16 @@ class SameConv2d(nn.Conv2d):
         return super().forward(F.pad(x, sides))
 
 
+class EndConv2d(nn.Conv2d):
+    """Strided convolution with zeros at the bottom and right only, as in Keras's MobileNet."""
+
+    foldable = True
+
+    def forward(self, x):
+        kh, kw = self.kernel_size
+        return super().forward(F.pad(x, (0, kw // 2, 0, kh // 2)))
+
+
 class MobileNetV1(nn.Module):
     """(N, 3, H, W) images -> (N, num_classes) logits.
 
@@ -100,7 +113,8 @@ class MobileNetV1(nn.Module):
         separable: False replaces each block by one full 3x3 convolution (section 4.1).
         bottleneck: None, or the ratio of an extra pointwise layer between the depthwise and the
             last pointwise one.
-        padding: "symmetric" (1 on every side, as torch) or "same" (as TensorFlow).
+        padding: "symmetric" (1 on every side, as torch), "same" (as TensorFlow) or "end" (where
+            the stride is 2 at the bottom and right only). stem_padding: None, or that of the stem.
         bn_eps: BatchNorm's epsilon. dropout: probability before the last layer.
         initial_weights: "default" (torch's) or "glorot".
         widths: None, or the only widths allowed.
@@ -119,21 +133,24 @@ class MobileNetV1(nn.Module):
         separable=True,
         bottleneck=None,
         padding="symmetric",
+        stem_padding=None,
         bn_eps=1e-5,
         dropout=0.0,
         initial_weights="default",
         widths=None,
     ):
         super().__init__()
-        self._check(width, widths, activation, padding, initial_weights)
+        stem_padding = stem_padding or padding
+        self._check(width, widths, activation, padding, stem_padding, initial_weights)
         self._activation = {"relu": nn.ReLU, "relu6": nn.ReLU6}[activation]
-        self._padding, self._bn_eps = padding, bn_eps
+        self._padding, self._bn_eps = stem_padding, bn_eps
 
         def scaled(channels):
             return max(1, round(width * channels))
 
         channels = scaled(STEM_CHANNELS)
         self.stem = self._unit(3, channels, kernel=3, stride=stem_stride)
+        self._padding = padding
         layers = []
         for stride, out_channels in blocks:
             layers.append(
@@ -151,7 +168,7 @@ class MobileNetV1(nn.Module):
             nn.init.zeros_(self.classifier.bias)
 
     @staticmethod
-    def _check(width, widths, activation, padding, initial_weights):
+    def _check(width, widths, activation, padding, stem_padding, initial_weights):
         if isinstance(width, bool) or not isinstance(width, int | float) or not 0 < width <= 100:
             raise ValueError(f"MobileNetV1: width must be a positive number, got {width!r}")
         if widths is not None and width not in widths:
@@ -159,7 +176,8 @@ class MobileNetV1(nn.Module):
             raise ValueError(f"MobileNetV1: width must be one of {allowed}, got {width}")
         for name, value, known in (
             ("activation", activation, ("relu", "relu6")),
-            ("padding", padding, ("symmetric", "same")),
+            ("padding", padding, ("symmetric", "same", "end")),
+            ("stem_padding", stem_padding, ("symmetric", "same", "end")),
             ("initial_weights", initial_weights, ("default", "glorot")),
         ):
             if value not in known:
@@ -167,13 +185,15 @@ class MobileNetV1(nn.Module):
 
     def _unit(self, in_channels, out_channels, kernel, stride=1, groups=1):
         """Convolution - BatchNorm - activation: what every layer of the network is made of."""
-        same = self._padding == "same"
-        conv = (SameConv2d if same else nn.Conv2d)(
+        kind = SameConv2d if self._padding == "same" else nn.Conv2d
+        if self._padding == "end" and stride == 2:
+            kind = EndConv2d
+        conv = kind(
             in_channels,
             out_channels,
             kernel,
             stride=stride,
-            padding=0 if same else kernel // 2,
+            padding=kernel // 2 if kind is nn.Conv2d else 0,
             groups=groups,
             bias=False,
         )
@@ -234,37 +254,16 @@ def decay_groups(model, weight_decay, depthwise=0.0):
 def keras_state(weights):
     """The weights of Keras's MobileNet as a state_dict of MobileNetV1.
 
-    Args: weights: a mapping of Keras's names ("conv_dw_1/depthwise_kernel") to arrays, such as
-    an open .npz file. Kernels stand there as (KH, KW, I, O), depthwise ones as (KH, KW, C, 1).
-    Load the result into build("tensorflow", width=..., num_classes=1000).
+    Args: weights: a mapping of Keras's names ("conv_dw_1/depthwise_kernel", in Keras 3
+    "conv_dw_1/kernel") to arrays, such as an open .npz file. Kernels stand there as (KH, KW, I, O),
+    depthwise ones as (KH, KW, C, 1). Without Keras's top there is no `classifier` in the result.
+    Load it into build("tensorflow", width=..., num_classes=1000).
+    Raises: ValueError for a name that lacks.
     """
-    state = {}
-
-    def unit(prefix, name, depthwise=False):
-        kernel = weights[f"{name}/depthwise_kernel" if depthwise else f"{name}/kernel"]
-        axes = (2, 3, 0, 1) if depthwise else (3, 2, 0, 1)
-        state[f"{prefix}.0.weight"] = np.transpose(kernel, axes)
-        for ours, theirs in (
-            ("weight", "gamma"),
-            ("bias", "beta"),
-            ("running_mean", "moving_mean"),
-            ("running_var", "moving_variance"),
-        ):
-            state[f"{prefix}.1.{ours}"] = weights[f"{name}_bn/{theirs}"]
-        state[f"{prefix}.1.num_batches_tracked"] = np.asarray(0)
-
     try:
-        unit("stem", "conv1")
-        for i in range(len(BLOCKS)):
-            unit(f"blocks.{i}.depthwise", f"conv_dw_{i + 1}", depthwise=True)
-            unit(f"blocks.{i}.pointwise", f"conv_pw_{i + 1}")
-        state["classifier.weight"] = weights["conv_preds/kernel"][0, 0].T
-        state["classifier.bias"] = weights["conv_preds/bias"]
-    except KeyError as error:
-        raise ValueError(
-            f"keras_state: the weights lack {error}; expected those of Keras's MobileNet"
-        ) from None
-    return state
+        return names.state(names.KERAS, weights, STRIDES)[0]
+    except ValueError as error:
+        raise ValueError(f"keras_state: {error}; expected those of Keras's MobileNet") from None
 
 
 def paper_table():
@@ -286,7 +285,8 @@ WEIGHTS = Path(__file__).resolve().parent / "weights" / "cifar100-mobilenet-0.25
 def save_network(path, model, **facts):
     """Write a network, with all that is needed to use it: tinynet.training.network.save says how.
 
-    Args: facts: network, options (of `build`), classes, mean, std, size, and if wanted card, dtype.
+    Args: facts: network, options (of `build`), classes, mean, std, size, and if wanted card, dtype,
+    images.
     """
     network_file.save(path, model, build, **facts)
 
@@ -310,7 +310,15 @@ FOR_TRAINING = {
 }
 
 
-def predict(images, weights=None, device="cpu"):
+def load_weights(path, labels=None, size=None):
+    """The network in a file of Keras, TensorFlow, timm or torch, or of tinynet: what
+    tinynet.interop.pretrained.load does."""
+    from tinynet.interop import pretrained  # here, not at the top: training needs none of it
+
+    return pretrained.load(path, build, BLOCKS, labels=labels, size=size)
+
+
+def predict(images, weights=None, device="cpu", labels=None, size=None):
     """What `python mobilenet.py predict` does; returns whether all images could be read."""
     from tinynet import backend  # here, not at the top: the other commands need no images
     from tinynet.predict import show
@@ -319,7 +327,8 @@ def predict(images, weights=None, device="cpu"):
         if weights is None and not WEIGHTS.exists():
             raise ValueError(f"there is no {WEIGHTS}; name the weights with --weights FILE")
         backend.check_device(device)
-        model, info = load_network(WEIGHTS if weights is None else weights)
+        model, info = load_weights(WEIGHTS if weights is None else weights, labels, size)
+        summary(model, (3, info["size"], info["size"]))  # are the images large enough?
     except (ValueError, RuntimeError) as error:
         sys.exit(f"mobilenet.py: {error}")
     return show(model, info, images, device)
@@ -341,8 +350,10 @@ def main(arguments=None):
     see.add_argument(
         "--weights",
         metavar="FILE",
-        help="a network's file or the checkpoint.npz of a training; default: trained on CIFAR-100",
+        help="of Keras, TensorFlow, timm, torch or a training; default: trained on CIFAR-100",
     )
+    see.add_argument("--labels", metavar="FILE", help="names of the outputs: JSON, or one a line")
+    see.add_argument("--resolution", type=int, help="image size; default: what the file says")
     see.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="default: cpu")
     options = parser.parse_args(arguments)
     try:
@@ -352,7 +363,12 @@ def main(arguments=None):
             print_summary(options, parser)
         elif not options.images:
             see.error("name one image or more: python mobilenet.py predict photo.jpg")
-        elif not predict(options.images, options.weights, options.device):
+        elif options.resolution is not None and not 1 <= options.resolution <= 4096:
+            see.error(f"--resolution must be from 1 to 4096 pixels, got {options.resolution}")
+        elif not predict(
+            *(options.images, options.weights, options.device),
+            *(options.labels, options.resolution),
+        ):
             sys.exit(1)
         print(end="", flush=True)
     except OSError as error:

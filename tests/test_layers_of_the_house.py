@@ -35,10 +35,11 @@ SEES = {
     "lessons": NETWORK | {"tinynet", "mobilenet", "stepper", "files", "data", "training", "pages"},
     "predict": NETWORK | {"files", "data"},
     "training": NETWORK | {"files", "pages", "lock", "optim", "swa_utils", "data", "tinynet"},
+    "interop": NETWORK | {"files", "training"},
     "summary": ENGINE | {"ops", "nn"},
     "doctor": NETWORK | {"tinynet"},
     "exercises": NETWORK | {"tinynet", "optim", "files"},
-    "mobilenet": NETWORK | {"tinynet", "training", "predict"},
+    "mobilenet": NETWORK | {"tinynet", "training", "predict", "interop"},
     "train_*": NETWORK
     | {"files", "tinynet", "mobilenet", "optim", "data", "training", "gradcheck"},
     # its __init__.py, the only one to name fast: without that folder everything works
@@ -49,10 +50,12 @@ SEES = {
 }
 PACKAGES = {"numpy", "matplotlib", "tqdm", "cupy"}
 ALONE = {  # who may
-    "torch": "benchmarks/torch_worker.py",
-    "mpi4py": "tinynet/parallel/mpi.py",
-    "tensorboardX": "tinynet/training/events.py",
-    "PIL": "tinynet/data/folder.py",
+    "torch": ("benchmarks/torch_worker.py", "tinynet/interop/torch.py"),
+    "mpi4py": ("tinynet/parallel/mpi.py",),
+    "tensorboardX": ("tinynet/training/events.py",),
+    "PIL": ("tinynet/data/folder.py",),
+    "safetensors": ("tinynet/interop/safetensors.py",),
+    "h5py": ("tinynet/interop/hdf5.py",),
 }
 
 
@@ -101,7 +104,7 @@ def modules_named(tree, path):
             names = [f"{base}.{alias.name}" for alias in node.names]
         elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
             called = ast.unparse(node.func)
-            if called in ("importlib.import_module", "import_module", "__import__"):
+            if called in ("importlib.import_module", "import_module", "__import__", "package"):
                 names = [str(node.args[0].value)]
         for name in names:
             yield node.lineno, name, id(node) in top
@@ -131,7 +134,7 @@ def violations(root):
                 there = there if there in ours else first
                 if there != here and there not in SEES[here]:
                     yield f"{path}:{line}: {here} must not import {there} ({name})"
-            elif ALONE.get(first) == path.as_posix():
+            elif path.as_posix() in ALONE.get(first, ()):
                 continue
             elif first not in PACKAGES | sys.stdlib_module_names:
                 yield f"{path}:{line}: {first} is not a package that tinynet depends on"
@@ -193,12 +196,14 @@ BAD = {
     "cupy by name": ("tinynet/nn/conv.py", "from importlib import *\nimport_module('cupy')"),
     "cupy at import time": ("tinynet/backend.py", "import cupy"),
     "torch": ("tinynet/nn/conv.py", "import torch"),
+    "safetensors elsewhere": ("tinynet/interop/names.py", "f = package('safetensors.numpy')"),
     "torch in the other benchmarks": ("benchmarks/turns.py", "import torch"),
     "mpi4py outside its engine": ("tinynet/nn/conv.py", "from mpi4py import MPI"),
     "Pillow outside the folder of images": ("tinynet/data/stl10.py", "from PIL import Image"),
     "a script imports benchmarks": ("train_cifar100.py", "from benchmarks import rows"),
     "benchmarks import the stepper": ("benchmarks/turns.py", "from tinynet import stepper"),
     "tensorboardX in the history": ("tinynet/training/history.py", "import tensorboardX"),
+    "interop imports the network": ("tinynet/interop/names.py", "import mobilenet"),
     "predict imports the network": ("tinynet/predict.py", "import mobilenet"),
     "scipy in a function": ("mobilenet.py", "def f():\n    from scipy import signal"),
     "a file without a layer": ("tinynet/mystery.py", "import math"),
@@ -224,6 +229,7 @@ def house(tmp_path):
         "tinynet/optim/sgd.py": "from tinynet.autograd import Tensor",
         "tinynet/gradcheck.py": "from .autograd import Tensor",
         "tinynet/stepper/trace.py": "import tinynet.autograd",
+        "tinynet/interop/names.py": "from tinynet.nn import conv",
         "tinynet/data/loader.py": "import tqdm\nfrom tinynet.data.shapes import draw\n"
         "from tinynet.autograd.tape import implementation",
         "tinynet/training/history.py": "from tinynet.training import metrics",
@@ -247,7 +253,7 @@ def test_a_violation_is_caught(house, name, text):
     assert found.startswith(name)
 
 
-HEAVY = ("cupy", "matplotlib", "tqdm", "torch", "PIL")
+HEAVY = ("cupy", "matplotlib", "tqdm", "torch", "PIL", "safetensors", "h5py")
 
 
 @pytest.mark.parametrize("module", ["tinynet", "tinynet.gradcheck"])

@@ -121,9 +121,27 @@ def test_keras_weights_reach_their_layers():
         block.pointwise[1].running_var.numpy(), weights["conv_pw_5_bn/moving_variance"]
     )
     assert model.classifier.weight.numpy()[4, 200] == weights["conv_preds/kernel"][0, 0, 200, 4]
+
+    keras_3 = {name.replace("depthwise_kernel", "kernel"): a for name, a in weights.items()}
+    again, state = mobilenet.keras_state(keras_3), mobilenet.keras_state(weights)
+    assert again.keys() == state.keys() and all((again[n] == state[n]).all() for n in state)
+    topless = {name: a for name, a in weights.items() if "conv_preds" not in name}
+    assert state.keys() - mobilenet.keras_state(topless).keys() == {
+        *("classifier.weight", "classifier.bias")
+    }
     del weights["conv_dw_9_bn/beta"]
     with pytest.raises(ValueError, match="conv_dw_9_bn/beta"):
         mobilenet.keras_state(weights)
+
+
+def test_maps_of_keras_on_any_size():
+    """Keras's strided depthwise layers pad (0, 1), so they halve and round down; its stem up."""
+    model = mobilenet.build("tensorflow", 10, 0.1)
+    for size, last in ((224, 7), (200, 6), (100, 3), (50, 1)):
+        rows = [row for row in summary(model, (3, size, size)).rows if row.kind == "depthwise"]
+        assert rows[-1].output_shape[1:] == (last, last)
+    rows = summary(mobilenet.build("slim", 10, 0.1), (3, 200, 200)).rows
+    assert [row for row in rows if row.kind == "depthwise"][-1].output_shape[1:] == (7, 7)
 
 
 def test_weight_decay_spares_depthwise_filters_batchnorm_and_biases():

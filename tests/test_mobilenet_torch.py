@@ -19,15 +19,15 @@ STRIDES = {
 CHANNELS = (64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1024)
 
 
-class SamePad(torch.nn.Module):
-    """TensorFlow's SAME padding before a 3x3 convolution of this stride."""
+class Pad(torch.nn.Module):
+    """Before a 3x3 convolution of this stride: TensorFlow's SAME, or (`end`) Keras's (0, 1)."""
 
-    def __init__(self, stride):
+    def __init__(self, stride, end=False):
         super().__init__()
-        self.stride = stride
+        self.stride, self.end = stride, end
 
     def forward(self, x):
-        if self.stride == 1 or x.shape[-1] % 2:
+        if self.stride == 1 or (x.shape[-1] % 2 and not self.end):
             return TF.pad(x, (1, 1, 1, 1))
         return TF.pad(x, (0, 1, 0, 1))
 
@@ -39,9 +39,9 @@ def torch_twin(network, width, classes):
     layers = []
 
     def unit(i, o, kernel, stride=1, groups=1):
-        same = network == "tensorflow" and kernel == 3
-        if same:
-            layers.append(SamePad(stride))
+        same = network in ("tensorflow", "slim") and kernel == 3
+        if same:  # Keras's stem is SAME
+            layers.append(Pad(stride, end=network == "tensorflow" and groups > 1))
         layers.extend(
             [
                 torch.nn.Conv2d(
@@ -49,7 +49,7 @@ def torch_twin(network, width, classes):
                     groups=groups,
                     bias=False,
                 ),
-                torch.nn.BatchNorm2d(o, eps=1e-3 if network == "tensorflow" else 1e-5),
+                torch.nn.BatchNorm2d(o, eps=1e-3 if network in ("tensorflow", "slim") else 1e-5),
                 torch.nn.ReLU() if network == "stl10" else torch.nn.ReLU6(),
             ]
         )
@@ -106,7 +106,10 @@ CASES = [
     ("shallow", 0.25, 64),
     ("full-convolution", 0.1, 64),
     ("tensorflow", 0.25, 64),
-    ("tensorflow", 0.1, 65),
+    ("tensorflow", 0.1, 65),  # maps of 33, 17, 9, 5 and 3: SAME would differ from Keras
+    ("tensorflow", 0.1, 50),
+    ("slim", 0.1, 65),
+    ("slim", 0.1, 50),
 ]
 
 

@@ -35,7 +35,8 @@ def show(model, info, paths, device="cpu"):
         )
     for path in paths:
         try:
-            shares = probabilities(model, info, read(path, info["size"])[None], device)[0]
+            pixels = read(path, info["size"], **info.get("images", {}))
+            shares = probabilities(model, info, pixels[None], device)[0]
             if not np.isfinite(shares).all():
                 raise DataError(f"{path}: the network's numbers overflow; its file is damaged")
         except DataError as error:
@@ -57,14 +58,14 @@ def probabilities(model, info, images, device="cpu"):
         return F.softmax(model(x), 1).to("cpu").numpy()
 
 
-def read(path, size):
-    """The middle of an image as uint8 (3, size, size), cut out as by `data.folder.image`. In a .npy
-    file the image is an array (H, W, 3) in uint8.
+def read(path, size, **how):
+    """The middle of an image as uint8 (3, size, size), cut out as by `data.folder.image`, which
+    says what else there is in `how`. In a .npy file the image is an array (H, W, 3) in uint8.
 
     Raises: DataError in one sentence.
     """
     if not os.fspath(path).endswith(".npy"):
-        return folder.image(path, size)
+        return folder.image(path, size, **how)
     try:
         if not os.path.isfile(path):  # a named pipe would keep us waiting
             raise ValueError("it is no file")
@@ -74,7 +75,7 @@ def read(path, size):
     except Exception as error:  # NumPy has several for a broken file
         reason = printable(error, 200) or type(error).__name__
         raise DataError(f"{path} cannot be read as an image ({reason})") from error
-    return folder.square(array, size)
+    return folder.square(array, size, **how)
 
 
 def bars(rows, width, blocks=True):

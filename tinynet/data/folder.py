@@ -74,13 +74,18 @@ def load(path, split="train", size=None, progress=True):
     return ImageSet(images, labels, tuple(map(one_line, classes[split])))
 
 
-def image(path, size=None):
+def image(path, size=None, crop=None, resample="bilinear"):
     """Return one image file as a uint8 array ``(3, H, W)``, or ``(3, size, size)``.
 
     The image is turned upright as its EXIF data says, laid on white where it is transparent, and
     brought to RGB with 8 bits per channel. With ``size``, the largest square in its middle is
     resized to so many pixels (bilinear, over all the pixels that make one), which is to resize
     the shorter side and to cut out the middle. Of several frames the first one counts.
+
+    Args:
+        crop: None, or to cut more off, as torchvision's ``Resize`` and ``CenterCrop`` do: with
+            ``size`` 224 and ``crop`` 0.875 the shorter side becomes 256 pixels.
+        resample: "bilinear" or "bicubic".
 
     Raises:
         DataError: if the file cannot be decoded, is unreasonably large (more than Pillow's
@@ -102,10 +107,10 @@ def image(path, size=None):
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path, formats=FORMATS) as file:
-                if size:
+                if size and crop is None:
                     file.draft(None, (2 * size, 2 * size))  # JPEG: decode no more than that needs
                 picture = _rgb(ImageOps.exif_transpose(file))
-            return _planes(picture, size)
+            return _planes(picture, size, crop, resample)
     except Exception as error:  # Pillow's decoders raise whatever the damage leads to
         raise DataError(
             f"{path} cannot be read as an image ({printable(error, 200) or type(error).__name__}): "
@@ -113,19 +118,32 @@ def image(path, size=None):
         ) from error
 
 
-def square(pixels, size):
+def square(pixels, size, crop=None, resample="bilinear"):
     """Return the middle of a uint8 array ``(H, W, 3)`` as ``image`` does, ``(3, size, size)``."""
     from PIL import Image
 
-    return _planes(Image.fromarray(pixels), size)
+    return _planes(Image.fromarray(pixels), size, crop, resample)
 
 
-def _planes(picture, size):
+def _planes(picture, size, crop=None, resample="bilinear"):
     from PIL import Image, ImageOps
 
     if size:
-        picture = ImageOps.fit(picture, (size, size), Image.Resampling.BILINEAR)
+        how = Image.Resampling[resample.upper()]
+        if crop is None:
+            picture = ImageOps.fit(picture, (size, size), how)
+        else:
+            edge, short = int(size / crop), min(picture.size)
+            # a strip of one pixel by millions would be resized to gigabytes
+            picture = _middle(picture, *(min(side, 8 * short) for side in picture.size))
+            picture = picture.resize([int(edge * side / short) for side in picture.size], how)
+            picture = _middle(picture, size, size)
     return np.ascontiguousarray(np.asarray(picture).transpose(2, 0, 1))
+
+
+def _middle(picture, width, height):
+    left, top = round((picture.width - width) / 2), round((picture.height - height) / 2)
+    return picture.crop((left, top, left + width, top + height))
 
 
 def _rgb(picture):

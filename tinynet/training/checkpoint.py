@@ -144,12 +144,12 @@ def _read(archive, path):
         entry = entries.pop(f"{name}.npy", None)
         if entry is None:
             raise ValueError(f"the array {name!r:.60} is missing, or named twice")
-        return _array(archive.read(entry))
+        return array(archive.read(entry))
 
     return _decode(head["tree"], read_array)
 
 
-def _array(data):
+def array(data):
     """The array of a .npy file, whose header must not claim more than there is."""
     file = io.BytesIO(data)
     version = np.lib.format.read_magic(file)

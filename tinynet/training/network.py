@@ -19,7 +19,21 @@ SIZES = {
 }  # of the data sets of version 0.1.0, whose checkpoints do not say it
 
 
-def save(path, model, build, *, network, options, classes, mean, std, size, card=None, dtype=None):
+def save(
+    path,
+    model,
+    build,
+    *,
+    network,
+    options,
+    classes,
+    mean,
+    std,
+    size,
+    card=None,
+    dtype=None,
+    images=None,
+):
     """Write a network, with all that is needed to use it, into one file.
 
     Args:
@@ -29,6 +43,7 @@ def save(path, model, build, *, network, options, classes, mean, std, size, card
         size: edge of its images, in pixels. card: None, or facts such as {"test_accuracy": 0.6}.
         dtype: None, or "float16", which halves the file: the weights of convolutions and of the
             last layer are rounded to 3 digits; what has one axis stays as it is.
+        images: None, or `crop` and `resample` of data.folder.image, as a dict.
     Raises ValueError where these do not fit together, or a weight does not fit the dtype;
     CheckpointError (a ValueError) where the file cannot be written.
     """
@@ -48,6 +63,7 @@ def save(path, model, build, *, network, options, classes, mean, std, size, card
         "size": size,
         "model": state,
         "card": card,
+        "images": images,
     }
     _restore(tree, build)
     checkpoint.save(path, tree)
@@ -57,7 +73,7 @@ def load(path, build):
     """Read what `save_network` wrote, or the checkpoint.npz of a training (or its folder).
 
     Returns: the model in evaluation mode, and a dict of the arguments of `save_network` from
-    `network` to `card`.
+    `network` to `card`, and `images`.
     Raises: ValueError in one sentence where that is not possible.
     """
     if os.path.isdir(path):
@@ -97,9 +113,9 @@ def _of_training(tree):
 def _restore(tree, build):
     """(model, info) of the tree of a network file."""
     info = {name: tree[name] for name in ("network", "options", "classes", "mean", "std", "size")}
-    info["card"] = tree.get("card") or {}
+    info["card"], info["images"] = tree.get("card") or {}, tree.get("images") or {}
     classes, size = info["classes"], info["size"]
-    for name in ("options", "card", "model"):
+    for name in ("options", "card", "images", "model"):
         value = {**info, "model": tree["model"]}[name]
         if not isinstance(value, dict):
             raise ValueError(f"{name} must be a dict, got {type(value).__name__}")
@@ -115,6 +131,11 @@ def _restore(tree, build):
             raise ValueError(f"{name} must be three numbers, one for each colour, got {numbers}")
     if not isinstance(size, int) or isinstance(size, bool) or not 1 <= size <= LARGEST:
         raise ValueError(f"size must be a number of pixels, got {size!r}")
+    crop, resample = info["images"].get("crop", 1.0), info["images"].get("resample", "bilinear")
+    if not isinstance(crop, int | float) or not 0.1 <= crop <= 1:
+        raise ValueError(f"crop must be a share from 0.1 to 1, got {crop!r}")
+    if resample not in ("bilinear", "bicubic") or info["images"].keys() - {"crop", "resample"}:
+        raise ValueError(f"images must hold crop and resample, got {info['images']!r:.80}")
     state = {name: getattr(value, "array", value) for name, value in tree["model"].items()}
     for name, array in state.items():
         if (
