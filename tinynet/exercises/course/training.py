@@ -11,8 +11,8 @@ from tinynet.optim.sgd import sgd
 
 def _steps(rng):
     for shape, lr, momentum in (((2,), 0.1, 0.5), ((2, 3), 0.5, 0.9), ((4,), 0.02, 0.0)):
-        w, v, g = (numbers(rng, *shape) for _ in range(3))
-        yield {"w": w, "v": v, "g": g, "lr": lr, "momentum": momentum, "decay": 0.05}
+        w, v, gw = (numbers(rng, *shape) for _ in range(3))
+        yield {"w": w, "v": v, "gw": gw, "lr": lr, "momentum": momentum, "decay": 0.05}
 
 
 def _updated(nesterov, decays=False):
@@ -20,10 +20,10 @@ def _updated(nesterov, decays=False):
         w, v = inputs["w"].copy(), inputs["v"].copy()
         decay = inputs["decay"] if decays else 0
         look_ahead = nesterov and inputs["momentum"] > 0
-        if inputs["momentum"] == 0:  # v is not used then; what the rule would make of it is g
-            v[...] = inputs["g"] + decay * w
+        if inputs["momentum"] == 0:  # v is not used then; what the rule would make of it is gw
+            v[...] = inputs["gw"] + decay * w
         settings = inputs["lr"], inputs["momentum"], 0, decay
-        sgd([w], [inputs["g"]], [v], [False], *settings, look_ahead, False)
+        sgd([w], [inputs["gw"]], [v], [False], *settings, look_ahead, False)
         return w, v
 
     return reference
@@ -35,7 +35,7 @@ def _updated(nesterov, decays=False):
     PyTorch's rule: the velocity gathers gradients, and the weight takes a step against the NEW
     velocity:
 
-        v = momentum v + g
+        v = momentum v + gw
         w = w - lr v
 
     Return both; do not write into the arrays that came in.""",
@@ -51,44 +51,44 @@ def _updated(nesterov, decays=False):
             "this step climbs: v gathers gradients, which point uphill, so subtract it.",
         ),
         "negative-velocity": (
-            "momentum * v + g",
-            "momentum * v - g",
+            "momentum * v + gw",
+            "momentum * v - gw",
             "v gathers minus the gradient here, and then w moves by minus lr v: two minus signs.",
         ),
         "averaged": (
-            "momentum * v + g",
-            "momentum * v + (1 - momentum) * g",
-            "this v is a moving average, with a factor (1 - momentum) before g; here g counts in "
+            "momentum * v + gw",
+            "momentum * v + (1 - momentum) * gw",
+            "this v is a moving average, with a factor (1 - momentum) before gw; here gw counts in "
             "full.",
         ),
         "lr-inside": (
-            "v = momentum * v + g\n    return w - lr * v, v",
-            "v = momentum * v + lr * g\n    return w - v, v",
+            "v = momentum * v + gw\n    return w - lr * v, v",
+            "v = momentum * v + lr * gw\n    return w - v, v",
             "lr stands inside v (Sutskever's form); the two part as soon as lr changes, and "
             "PyTorch's v has no lr in it.",
         ),
         "downhill-velocity": (
-            "v = momentum * v + g\n    return w - lr * v, v",
-            "v = momentum * v - lr * g\n    return w + v, v",
+            "v = momentum * v + gw\n    return w - lr * v, v",
+            "v = momentum * v - lr * gw\n    return w + v, v",
             "this v points downhill and has lr inside it (Keras writes it so); PyTorch's v gathers "
             "the gradients as they are.",
         ),
         "old-velocity": (
-            "v = momentum * v + g\n    return w - lr * v, v",
-            "return w - lr * v, momentum * v + g",
+            "v = momentum * v + gw\n    return w - lr * v, v",
+            "return w - lr * v, momentum * v + gw",
             "the step is taken with the old v; compute the new one first.",
         ),
         "plain": (
             "w - lr * v, v",
-            "w - lr * g, v",
-            "w takes a step of plain SGD, by g; the step should be along v.",
+            "w - lr * gw, v",
+            "w takes a step of plain SGD, by gw; the step should be along v.",
         ),
     },
 )
-def sgd_step(w, v, g, lr, momentum):
-    """w, v, g: arrays of one shape (weight, velocity, gradient); lr, momentum: numbers. Returns the
-    new w and the new v."""
-    v = momentum * v + g
+def sgd_step(w, v, gw, lr, momentum):
+    """w, v, gw: arrays of one shape (weight, velocity, gradient); lr, momentum: numbers. Returns
+    the new w and the new v."""
+    v = momentum * v + gw
     return w - lr * v, v
 
 
@@ -97,7 +97,7 @@ def sgd_step(w, v, g, lr, momentum):
     aim="""
     Weight decay adds to the gradient, and the weight looks ahead along the NEW velocity:
 
-        d = g + decay w
+        d = gw + decay w
         v = momentum v + d
         w = w - lr (d + momentum v)
 
@@ -125,26 +125,26 @@ def sgd_step(w, v, g, lr, momentum):
             "v is added without the factor momentum.",
         ),
         "no-decay": (
-            "g + decay * w",
-            "g",
-            "the weight decay is missing: d = g + decay w.",
+            "gw + decay * w",
+            "gw",
+            "the weight decay is missing: d = gw + decay w.",
         ),
         "decay-upwards": (
-            "g + decay * w",
-            "g - decay * w",
-            "this decay makes the weights grow: the step subtracts d, so decay w is added to g.",
+            "gw + decay * w",
+            "gw - decay * w",
+            "this decay makes the weights grow: the step subtracts d, so decay w is added to gw.",
         ),
         "decoupled": (
-            "d = g + decay * w\n    v = momentum * v + d\n    return w - lr * (d",
-            "d = g\n    v = momentum * v + d\n    return w - lr * (decay * w + d",
+            "d = gw + decay * w\n    v = momentum * v + d\n    return w - lr * (d",
+            "d = gw\n    v = momentum * v + d\n    return w - lr * (decay * w + d",
             "the decay acts on w beside the velocity (AdamW's way); SGD adds it to the gradient, "
             "before v.",
         ),
     },
 )
-def nesterov_step(w, v, g, lr, momentum, decay):
-    """w, v, g: arrays of one shape; lr, momentum, decay: numbers. Returns the new w and v."""
-    d = g + decay * w
+def nesterov_step(w, v, gw, lr, momentum, decay):
+    """w, v, gw: arrays of one shape; lr, momentum, decay: numbers. Returns the new w and v."""
+    d = gw + decay * w
     v = momentum * v + d
     return w - lr * (d + momentum * v), v
 
