@@ -60,3 +60,24 @@ def open_page():
 
 def last_step(page):
     return int(page.locator("#slider").get_attribute("max"))
+
+
+def small_texts(page, least, part=None):
+    """Every text that is seen and is smaller than `least` pixels on the screen, with its size.
+    part: the id of an element in which to look."""
+    return page.evaluate(
+        """([least, part]) => {
+          const found = [], root = part ? document.getElementById(part) : document.body;
+          const walker = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
+          while (walker.nextNode()) {
+            const [text, one] = [walker.currentNode.data.trim(), walker.currentNode.parentElement];
+            if (!text || !one.getClientRects().length) continue;
+            if (one.closest(".skip, script, title")) continue;
+            const matrix = one.closest("svg") && one.getScreenCTM && one.getScreenCTM();
+            const size = parseFloat(getComputedStyle(one).fontSize) * (matrix ? matrix.a : 1);
+            if (size < least - 0.01) found.push(`${text}: ${size}`);
+          }
+          return found;
+        }""",
+        [least, part],
+    )

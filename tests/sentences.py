@@ -6,7 +6,8 @@ import re
 import numpy as np
 
 NUMBER = r"-?(?:\d+\.?\d*(?:e[-+]?\d+)?|nan|inf)"
-MATHS = {"exp": math.exp, "log": math.log, "sqrt": math.sqrt, "min": min, "max": max}
+MATHS = {"exp": math.exp, "log": math.log, "sqrt": math.sqrt, "min": min, "max": max,
+         "tanh": math.tanh}  # fmt: skip
 
 
 class Graph:

@@ -70,6 +70,8 @@ CASES = {
     "exp": (lambda a: a.exp(), normal(3)),
     "log": (lambda a: a.log(), positive(3)),
     "sqrt": (lambda a: a.sqrt(), positive(3)),
+    "sigmoid": (lambda a: a.sigmoid(), normal(5)),
+    "tanh": (lambda a: a.tanh(), normal(5)),
     "abs": (abs, spaced(6)),
     "clip": (lambda a: a.clip(-1, 2), spaced(12)),
     "clip one side": (lambda a: a.clip(max=0.5), spaced(12)),

@@ -78,6 +78,8 @@ METHODS = {
     "divide": lambda x: x / 2,
     "power": lambda x: x**2,
     "exp": lambda x: x.exp(),
+    "sigmoid": lambda x: x.sigmoid(),
+    "tanh": lambda x: x.tanh(),
     "clip": lambda x: x.clip(0, 1),
     "sum": lambda x: x.sum(),
     "sum of the batch": lambda x: x.sum(0),

@@ -1,4 +1,4 @@
-"""ReLU, ReLU6, softmax and log-softmax against torch: kinks, extremes, in-place use."""
+"""ReLU, ReLU6, sigmoid, tanh and the softmaxes against torch: kinks, extremes, in-place use."""
 
 import numpy as np
 import pytest
@@ -66,6 +66,45 @@ def test_in_place_on_what_an_op_has_saved():
         assert x.grad is None
 
 
+SIGMOIDAL = [0, -0.0, 1e-30, -1e-8, 0.5, -3, 17, -17, 40, -87, 88, -104, 710, -745, 1e30, -1e30]
+
+
+@pytest.mark.parametrize("name", ["sigmoid", "tanh"])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_sigmoid_and_tanh_far_out_and_not_finite(name, dtype):
+    """Forward and backward, without a warning, and small values to their last digits."""
+    x = np.array([*SIGMOIDAL, np.inf, -np.inf, np.nan], dtype)
+    ours, theirs = getattr(F, name), getattr(torch, name)
+    info = np.finfo(dtype)
+    # 1 - y**2 cancels where y is nearly 1; below the smallest normal torch's kernels round to 0
+    atol = info.eps if name == "tanh" else info.smallest_normal
+    with np.errstate(over="raise", divide="raise", invalid="raise"):
+        compare_with_torch(ours, theirs, x, rtol=20 * info.eps, atol=atol)
+    y = ours(tn.Tensor(x[-3:-1])).tolist()
+    assert y == ([1, 0] if name == "sigmoid" else [1, -1])
+
+
+def test_sigmoid_keeps_the_digits_of_what_is_nearly_nothing():
+    np.testing.assert_allclose(tn.tensor([-80.0]).sigmoid().numpy(), np.exp([-80.0]), 1e-6)
+
+
+@pytest.mark.parametrize("name", ["Sigmoid", "Tanh"])
+@pytest.mark.parametrize("shape", [(), (0,), (3,), (2, 3, 5, 4)])
+def test_sigmoid_and_tanh_by_all_their_names(rng, name, shape):
+    x = rng.standard_normal(shape)
+    x = channel_major(x) if x.ndim == 4 else x
+    lower, theirs = name.lower(), getattr(torch.nn, name)()
+    assert repr(getattr(nn, name)()) == repr(theirs)
+    for ours in (getattr(nn, name)(), getattr(tn, lower), lambda t: getattr(t, lower)()):
+        compare_with_torch(ours, theirs, x)
+
+
+@pytest.mark.parametrize("name", ["sigmoid", "tanh"])
+def test_sigmoid_and_tanh_make_integers_floating(name):
+    ours, theirs = getattr(tn, name)(tn.tensor([1, -2])), getattr(torch, name)
+    assert_same(ours, theirs(torch.tensor([1, -2])))
+
+
 LOGITS = {
     "plain": [[0.5, -1, 2], [3, 3, 3]],
     "far apart": [[1e4, -1e4, 0], [-1e30, 1e30, 1]],
@@ -128,6 +167,7 @@ def test_softmax_of_other_layouts(rng):
             "softmax: dim must be an integer, got 1.0",
         ),
         (lambda: F.softmax(np.zeros(3), 0), TypeError, "input must be a Tensor, got ndarray"),
+        (lambda: F.tanh(np.zeros(3)), TypeError, "tanh: expected a Tensor, got ndarray"),
         (lambda: F.relu(np.zeros(3)), TypeError, "must be a Tensor, got ndarray"),
     ],
 )

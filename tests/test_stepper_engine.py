@@ -80,6 +80,8 @@ CASES = {
     "Sqrt": lambda: positive.sqrt(),
     "Deviation": lambda: a.std(dim=1) + a.std(),
     "Deviation of equals": lambda: (row * 0).std(),
+    "Sigmoid": lambda: a.sigmoid() + (a * 500).sigmoid(),
+    "Tanh": lambda: a.tanh(),
     "Abs": lambda: abs(ties - 2),
     "Clip": lambda: ties.clamp(0, 6) + ties.clamp(min=2) + ties.clamp(max=2),
     "ReLU": lambda: F.relu(a) + F.relu(row),

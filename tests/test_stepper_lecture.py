@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from browser import last_step, open_page  # noqa: F401  (a fixture)
+from browser import last_step, open_page, small_texts  # noqa: F401  (a fixture)
 
 import tinynet as tn
 from tinynet import stepper
-from tinynet.stepper.lessons import LESSONS
+from tinynet.stepper.lessons import ALL, LESSONS
+from tinynet.stepper.lessons.pages import save_lesson
 from tinynet.stepper.page import save_html
 
 LECTURE_HALL = {"width": 1024, "height": 768}
@@ -60,26 +61,6 @@ def go_to(page, hash):
 
 def box(page, selector):
     return page.locator(selector).first.bounding_box()
-
-
-def small_texts(page, least):
-    """Every text that is seen and is smaller than `least` pixels on the screen, with its size."""
-    return page.evaluate(
-        """least => {
-          const found = [];
-          const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-          while (walker.nextNode()) {
-            const [text, one] = [walker.currentNode.data.trim(), walker.currentNode.parentElement];
-            if (!text || !one.getClientRects().length) continue;
-            if (one.closest(".skip, script, title")) continue;
-            const matrix = one.closest("svg") && one.getScreenCTM && one.getScreenCTM();
-            const size = parseFloat(getComputedStyle(one).fontSize) * (matrix ? matrix.a : 1);
-            if (size < least - 0.01) found.push(`${text}: ${size}`);
-          }
-          return found;
-        }""",
-        least,
-    )
 
 
 @pytest.mark.parametrize("name", STAR)
@@ -157,6 +138,45 @@ def test_lecture_mode_has_no_small_text(show, name):
     assert small_texts(page, 20) == []
     page.keyboard.press("l")
     assert "lecture" not in page.evaluate("location.hash")
+
+
+STARRED = {
+    *("batchnorm", "conv", "depthwise", "depthwise-backward", "pointwise", "separable"),
+    "mobilenet",
+}
+
+
+def test_which_lessons_have_a_key_picture():
+    kinds = {"BatchNorm", "Conv2d", "DepthwiseConv2d"}
+    ops = {name: {node.name for node in stepper.Trace(ALL[name].build()).nodes} for name in ALL}
+    assert {name for name in ALL if ops[name] & kinds} == STARRED
+
+
+@pytest.mark.parametrize("name", sorted(STARRED))
+def test_in_a_lecture_every_steps_key_picture_is_in_sight(open_page, tmp_path, name):  # noqa: F811
+    save_lesson(ALL[name], tmp_path / "page.html")
+    page = open_page((tmp_path / "page.html").as_uri() + "#lecture=1", **LECTURE_HALL)
+    rows = page.evaluate("""() => timeline.frames.map((_, number) => {
+      state.go(number);
+      const [side, guide, panel] = ["side", "guide", "panel"].map((id) => dom.get(id));
+      const picture = panel.querySelector(".paths, .slide");
+      if (!picture) return null;
+      const [text, shown, all] =
+        [guide, picture, side].map((one) => one.getBoundingClientRect());
+      const pictures = [picture, ...picture.querySelectorAll("svg")];
+      const end = Math.max(...pictures.map((one) => one.getBoundingClientRect().bottom));
+      guide.scrollTop = 1e6;
+      const last = guide.lastElementChild.getBoundingClientRect().bottom;
+      return {step: number, words: text.height, above: shown.top - text.bottom,
+        below: Math.min(all.bottom, innerHeight) - end, wide: all.right - shown.right,
+        last: text.bottom - last, scrolled: side.scrollTop};
+    }).filter(Boolean)""")
+    ops = [n.name for n in stepper.Trace(ALL[name].build()).nodes]
+    assert len(rows) == 2 * sum("Conv2d" in op or op == "BatchNorm" for op in ops)
+    for row in rows:
+        assert row["above"] > 0 and row["below"] >= 0 and row["wide"] >= 0, row
+        assert row["words"] >= 110 and row["last"] >= 0 and row["scrolled"] == 0, row
+    assert small_texts(page, 20) == []
 
 
 def test_fit_fits_both_ways_and_enlarges(show):

@@ -19,6 +19,7 @@ from tinynet.autograd.mode import mode
 from tinynet.autograd.tape import Function
 from tinynet.ops.matmul import Linear
 from tinynet.stepper import Trace, record
+from tinynet.stepper.batchnorm import batchnorm_paths
 from tinynet.stepper.formula import formula, in_numbers, input_names
 from tinynet.stepper.lessons import LESSONS
 from tinynet.stepper.numbers import Replay, relative_error
@@ -194,7 +195,8 @@ def test_the_words_around_an_op(traces):
     )
 
 
-MATHS = {"exp": math.exp, "log": math.log, "sqrt": math.sqrt, "min": min, "max": max}
+MATHS = {name: getattr(math, name) for name in ("exp", "log", "sqrt", "tanh")}
+MATHS |= {"min": min, "max": max}
 SIMPLE = [
     (lambda a, b: a + b, "Add"),
     (lambda a, b: a - b, "Subtract"),
@@ -205,6 +207,8 @@ SIMPLE = [
     (lambda a, b: a.exp() * b, "Exp"),
     (lambda a, b: a.log() * b, "Log"),
     (lambda a, b: a.sqrt() * b, "Sqrt"),
+    (lambda a, b: a.sigmoid() * b, "Sigmoid"),
+    (lambda a, b: a.tanh() * b, "Tanh"),
 ]
 
 
@@ -290,11 +294,11 @@ def test_the_three_paths_of_batchnorm_add_up(traces, name):
     steps = [step for step in trace.steps if step.node.name == "BatchNorm"]
     assert steps
     for step in steps:
-        paths = replay.batchnorm_paths(step)
+        paths = batchnorm_paths(replay, step)
         assert list(paths) == ["directly", "through the mean", "through the variance"]
         assert all(np.abs(array).max() > 1e-3 for array in paths.values())
         np.testing.assert_allclose(sum(paths.values()), step.gxs[0], atol=1e-12)
-    assert replay.batchnorm_paths(trace.steps[0]) is None
+    assert batchnorm_paths(replay, trace.steps[0]) is None
 
 
 def test_products_are_the_sum_behind_an_output(traces):

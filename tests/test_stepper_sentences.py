@@ -337,6 +337,8 @@ def recomputed(loss, op):
     ("Mean", lambda x: x.mean(2)),
     ("MatMul", lambda x: x @ x),
     ("Exp", lambda x: x.exp()),
+    ("Sigmoid", lambda x: x.sigmoid()),
+    ("Tanh", lambda x: x.tanh()),
     ("Clip", lambda x: x.clamp(-0.5, 0.5)),
 ])  # fmt: skip
 def test_a_worked_example_suffices_to_recompute_the_result(rng, op, compute):

@@ -316,6 +316,7 @@ def test_the_first_nan_is_named_and_marked(open_page, tmp_path):  # noqa: F811
     assert "In the gradients: first made by the backward of ratios = Divide, step 8." in said
     page.wait_for_selector("[data-id=n2] .first-bad")
     assert page.locator(".first-bad").count() == 1
+    assert "first NaN or infinity" in page.locator("[data-id=n2]").get_attribute("aria-label")
     page.get_by_role("button", name="step 2", exact=True).click()
     assert page.evaluate("state.frame") == 2
 

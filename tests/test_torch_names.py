@@ -98,7 +98,21 @@ def test_unbiased(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["abs", "amax", "amin", "clip", "div", "maximum", "minimum", "std", "sub", "var"]
+    "name",
+    [
+        "abs",
+        "amax",
+        "amin",
+        "clip",
+        "div",
+        "maximum",
+        "minimum",
+        "sigmoid",
+        "std",
+        "sub",
+        "tanh",
+        "var",
+    ],
 )
 def test_functions(name):
     arguments = {"clip": (-1, 1), "amax": (1,), "amin": (1,)}.get(name, ())

@@ -15,6 +15,7 @@ import numpy as np
 from tinynet import backend, check
 from tinynet.autograd import convert, inplace
 from tinynet.autograd.tape import Function, backprop
+from tinynet.ops import activation
 from tinynet.ops import elementwise as e
 from tinynet.ops import reductions as r
 from tinynet.ops import shapes as s
@@ -397,6 +398,7 @@ class Tensor:
 
     __neg__, __abs__, abs = _negative, _unary(e.Abs), _unary(e.Abs)
     exp, log, sqrt = _unary(e.Exp, True), _unary(e.Log, True), _unary(e.Sqrt, True)
+    sigmoid, tanh = _unary(activation.Sigmoid, True), _unary(activation.Tanh, True)
 
     def clip(self, min=None, max=None):
         """Limit every element to [min, max]; either bound may be None."""

@@ -1,7 +1,7 @@
 """Layers by torch's names: `import tinynet.nn as nn` in place of `import torch.nn as nn`."""
 
 from tinynet.nn import functional, init, utils
-from tinynet.nn.activation import Dropout, LogSoftmax, ReLU, ReLU6, Softmax
+from tinynet.nn.activation import Dropout, LogSoftmax, ReLU, ReLU6, Sigmoid, Softmax, Tanh
 from tinynet.nn.batchnorm import BatchNorm1d, BatchNorm2d, SyncBatchNorm
 from tinynet.nn.containers import ModuleDict, ModuleList, Sequential
 from tinynet.nn.conv import Conv2d, ZeroPad2d
@@ -31,8 +31,10 @@ __all__ = [
     "ReLU",
     "ReLU6",
     "Sequential",
+    "Sigmoid",
     "Softmax",
     "SyncBatchNorm",
+    "Tanh",
     "ZeroPad2d",
     "fold_batchnorm",
     "functional",

@@ -30,6 +30,20 @@ class ReLU6(_Activation):
         return F.relu6(x, self.inplace)
 
 
+class Sigmoid(Module):
+    """1 / (1 + exp(-x))."""
+
+    def forward(self, x):
+        return F.sigmoid(x)
+
+
+class Tanh(Module):
+    """tanh(x)."""
+
+    def forward(self, x):
+        return F.tanh(x)
+
+
 class _AlongDim(Module):
     def __init__(self, dim=None):
         super().__init__()

@@ -7,6 +7,7 @@ import numpy as np
 
 from tinynet import check
 from tinynet.autograd import Tensor
+from tinynet.autograd.functions import sigmoid, tanh
 from tinynet.backend import random_generator, to_device
 from tinynet.nn.cross_entropy import cross_entropy
 from tinynet.ops.activation import LogSoftmax, ReLU, ReLU6, Softmax
@@ -31,7 +32,9 @@ __all__ = [
     "pad",
     "relu",
     "relu6",
+    "sigmoid",
     "softmax",
+    "tanh",
 ]
 
 

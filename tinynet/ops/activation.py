@@ -1,4 +1,4 @@
-"""ReLU, ReLU6 and the two softmaxes."""
+"""ReLU, ReLU6, sigmoid, tanh and the two softmaxes."""
 
 import numpy as np
 
@@ -30,6 +30,35 @@ class ReLU6(ReLU):
     def forward(self, x):
         self.save((x > 0) & (x < 6))
         return np.minimum(np.maximum(x, 0), 6)
+
+
+class Sigmoid(Function):
+    """exp is taken of -|x| alone: it never overflows, and where y is tiny it has all its digits."""
+
+    rule = {"y": "1 / (1 + exp(-x))", "gx": "gy y (1 - y)"}
+
+    def forward(self, x):
+        exp = np.exp(-abs(x))
+        y = np.where(x < 0, exp, 1) / (1 + exp)
+        self.save(y)
+        return y
+
+    def backward(self, gy):
+        (y,) = self.saved
+        return gy * y * (1 - y)
+
+
+class Tanh(Function):
+    rule = {"y": "tanh(x)", "gx": "gy (1 - y**2)"}
+
+    def forward(self, x):
+        y = np.tanh(x)
+        self.save(y)
+        return y
+
+    def backward(self, gy):
+        (y,) = self.saved
+        return gy * (1 - y * y)
 
 
 class Softmax(Function):

@@ -1,15 +1,46 @@
 """One element of an op's result in numbers, from which it can be recomputed: what its rule says
 where that is arithmetic, a sum of products, or what the op has besides (statistics, labels)."""
 
+import re
 from typing import NamedTuple
 
 import numpy as np
 
+from tinynet.stepper.batchnorm import batchnorm_parts
 from tinynet.stepper.formula import fill, in_names, in_numbers, input_names
-from tinynet.stepper.numbers import batchnorm_parts
 from tinynet.stepper.text import element, number
 
 MOST_TERMS = 4  # of a sum
+ROW = 8  # exponentials of a softmax's row that are written out
+SENTENCES = {  # the page says the same after a change, in its own numbers (made.js)
+    "sum": "{yk} = {parts} = {y} ({where})",
+    "moved": "{yk} = {xk} = {y}",
+    "rest": "{rest!} ({more} more)",
+    "BatchNorm": "of channel {c}: mean = {mean}, std = {std}\n"
+    "xhat = ({xk} - mean) / std = ({x} - {mean!}) / {std} = {xhat}\n"
+    "{yk} = {name1}[{c}] xhat + {name2}[{c}] = {weight} * {xhat!} + {bias!} = {y}",
+    "Softmax": "{yk} = exp({x}) / ({exps}) = {y}",
+    "LogSoftmax": "{yk} = {x} - log({exps}) = {y}",
+    "classes": "p = softmax({name0}[{r}]) = [{ps}]",
+    "ignored": "the label, {label}, is ignored: {yk} = 0",
+    "label": "label of row {r}: {label}, so p[{label}] = {p} should be 1",
+    "one-hot": "{yk} = -log(p[{label}]) = -log({p}) = {y}",
+    "shares": "{yk} = -({parts}) = {y}",
+    "largest": "{yk} = {word} of {name0} there = {word}({some}) = {y}",
+}
+
+
+def say(sentence, **values):
+    """A sentence with its places filled: texts as they are, numbers in six digits; `{x!}` puts a
+    negative one into brackets."""
+
+    def put(found):
+        value = values[found[1]]
+        if isinstance(value, str):
+            return value
+        return signed(value) if found[2] else number(value)
+
+    return re.sub(r"\{(\w+)(!?)\}", put, SENTENCES.get(sentence, sentence))
 
 
 def made(replay, node, k, most=MOST_TERMS):
@@ -34,40 +65,60 @@ def made(replay, node, k, most=MOST_TERMS):
         for _, slope, x in found.terms
     ]
     if found.count == 1 and parts[0] == total and not found.constant:
-        return [f"{y} = {element(name, found.terms[0][0])} = {total}"]
-    rest = found.count - len(parts)
-    if rest:
+        return [say("moved", yk=y, xk=element(name, found.terms[0][0]), y=total)]
+    more = found.count - len(parts)
+    if more:
         shown = sum(slope * x for _, slope, x in found.terms)
-        parts.append(f"{signed(found.total - found.constant - shown)} ({rest:,} more)")
+        parts.append(_rest(found.total - found.constant - shown, more))
     if found.constant:
         parts.append(signed(found.constant))
     where = ", ".join(element(name, index) for index, _, _ in found.terms)
-    of = f" ({where} and others)" if rest else f" ({where})"
-    return [f"{y} = {' + '.join(parts)} = {total}" + of]
+    where += " and others" * bool(more)
+    return [say("sum", yk=y, parts=" + ".join(parts), y=total, where=where)]
 
 
-def equation(replay, node, left, index, i=None):
-    """'c[1] = a b = 2 * 3 = 6' for the left side 'y' or that of the gradient of input `i`: None
-    where the rule is more than arithmetic element by element."""
-    trace, names = replay.trace, input_names(node.op)
-    rule = node.op.rule.get(left, "")
+def _rest(value, more):
+    return say("rest", rest=value, more=f"{more:,}")
+
+
+def numbers_rule(node, left):
+    """The right side of `left` in the op's rule with `{letter}` for each tensor's number (see
+    `say`): None where the rule is more than arithmetic element by element."""
+    names = input_names(node.op)
+    shapes = {**dict(zip(names, node.op.input_shapes, strict=True)), "y": node.shape}
     values = {
         name: number(option)
         for name, option in node.options.items()
         if isinstance(option, int | float) and not isinstance(option, bool)
     }
-    arrays = {name: trace.nodes[k].value for name, k in zip(names, node.inputs, strict=True)}
-    arrays |= {"y": node.value, "gy": trace.gradients.get(node.number)}
-    for name, array in arrays.items():
-        if array is None:
-            continue
-        try:
-            values[name] = number(np.broadcast_to(array, node.shape)[index])
-        except ValueError:  # not element by element
-            return None
-    numbers = in_numbers(rule, values)
-    if numbers is None:
+    try:
+        for shape in shapes.values():
+            np.broadcast_to(np.empty(shape), node.shape)
+    except ValueError:
         return None
+    values |= {name: f"{{{name}}}" for name in (*shapes, "gy")}
+    return in_numbers(node.op.rule.get(left, ""), values)
+
+
+def equation(replay, node, left, index, i=None):
+    """'c[1] = a b = 2 * 3 = 6' for the left side 'y' or that of the gradient of input `i`: None
+    where the rule is more than arithmetic element by element."""
+    trace = replay.trace
+    template = numbers_rule(node, left)
+    if template is None:
+        return None
+    values = dict(
+        zip(input_names(node.op), (trace.nodes[k].value for k in node.inputs), strict=True)
+    )
+    values |= {"y": node.value, "gy": trace.gradients.get(node.number)}
+    numbers = say(
+        template,
+        **{
+            name: float(np.broadcast_to(array, node.shape)[index])
+            for name, array in values.items()
+            if array is not None
+        },
+    )
     if i is None:
         total, sign, use = number(node.value[index]), "=", ""
         name = node.symbol
@@ -75,7 +126,7 @@ def equation(replay, node, left, index, i=None):
         step = next(step for step in trace.steps if step.node is node)
         total, name = number(step.gxs[i][index]), fill(f"{{g{i}}}", trace, node)
         sign, use = fill(f"{{is{i}}}", trace, node), fill(f"{{use{i}}}", trace, node)
-    parts = list(dict.fromkeys((in_names(rule, trace, node), numbers, total)))
+    parts = list(dict.fromkeys((in_names(node.op.rule[left], trace, node), numbers, total)))
     return f"{element(name, index)} {sign} {' = '.join(parts)}{use}"
 
 
@@ -88,42 +139,31 @@ def _listed(values):
 
 
 def _batchnorm(replay, node, k):
-    trace = replay.trace
     x, weight, bias = (replay.values[i] for i in node.inputs)
     parts = batchnorm_parts(node.op, x, weight, np.zeros(node.shape))
-    c, names = k[1], [trace.nodes[i].symbol for i in node.inputs]
-    mean, std, xhat = parts.mean[c], parts.std[c], parts.xhat[k]
-    y = element(node.symbol, k)
-    return [
-        f"of channel {c}: mean = {number(mean)}, std = {number(std)}",
-        f"xhat = ({element(names[0], k)} - mean) / std = ({number(x[k])} - {signed(mean)}) / "
-        f"{number(std)} = {number(xhat)}",
-        f"{y} = {names[1]}[{c}] xhat + {names[2]}[{c}] = {number(weight[c])} * {signed(xhat)} + "
-        f"{signed(bias[c])} = {number(replay.values[node.number][k])}",
-    ]
+    c = k[1]
+    values = {"mean": parts.mean[c], "std": parts.std[c], "weight": weight[c], "bias": bias[c]}
+    values |= {"c": str(c), "x": x[k], "xhat": parts.xhat[k]}
+    return _lines("BatchNorm", replay, node, k, **values)
 
 
-def _row(replay, node, k, most=8):
-    """The row of x along dim in which k lies; the sum of exp over it as text."""
-    x = replay.values[node.inputs[0]]
-    dim = node.op.dim % x.ndim
-    row = x[(*k[:dim], slice(None), *k[dim + 1 :])]
-    terms = [f"exp({number(v)})" for v in row[:most]]
-    if len(row) > most:
-        terms.append(f"{number(np.exp(row[most:]).sum())} ({len(row) - most:,} more)")
-    return x[k], " + ".join(terms)
+def _lines(sentence, replay, node, k, **values):
+    """A sentence on y[k], with the names of the inputs, in lines."""
+    names = {f"name{i}": replay.trace.nodes[n].symbol for i, n in enumerate(node.inputs)}
+    values |= {"yk": element(node.symbol, k), "y": replay.values[node.number][k]}
+    if "x" in values:
+        values["xk"] = element(names["name0"], k)
+    return say(sentence, **names, **values).split("\n")
 
 
 def _softmax(replay, node, k):
-    x, exps = _row(replay, node, k)
-    total = number(replay.values[node.number][k])
-    return [f"{element(node.symbol, k)} = exp({number(x)}) / ({exps}) = {total}"]
-
-
-def _log_softmax(replay, node, k):
-    x, exps = _row(replay, node, k)
-    total = number(replay.values[node.number][k])
-    return [f"{element(node.symbol, k)} = {number(x)} - log({exps}) = {total}"]
+    x = replay.values[node.inputs[0]]
+    dim = node.op.dim % x.ndim
+    row = x[(*k[:dim], slice(None), *k[dim + 1 :])]
+    terms = [f"exp({number(v)})" for v in row[:ROW]]
+    if len(row) > ROW:
+        terms.append(_rest(np.exp(row[ROW:]).sum(), len(row) - ROW))
+    return _lines(node.name, replay, node, k, x=x[k], exps=" + ".join(terms))
 
 
 class Row(NamedTuple):
@@ -167,28 +207,26 @@ def _rounded(value):
 def _cross_entropy(replay, node, k):
     (r,) = k
     p, q, label = cross_entropy_row(replay, node, r)
-    x = replay.trace.nodes[node.inputs[0]].symbol
-    y, total = element(node.symbol, k), number(replay.values[node.number][k])
-    lines = [f"p = softmax({x}[{r}]) = [{_listed(p[:10])}{', ...' * (len(p) > 10)}]"]
-    if label is not None and not q.any():
-        return [*lines, f"the label, {label}, is ignored: {y} = 0"]
+    values = {"r": str(r), "ps": _listed(p[:10]) + ", ..." * (len(p) > 10)}
+    kinds = ["classes"]
     if label is not None:
-        lines.append(f"label of row {r}: {label}, so p[{label}] = {number(p[label])} should be 1")
+        values |= {"label": str(label), "p": p[label] if q.any() else 0.0}
+        kinds.append("label" if q.any() else "ignored")
     if label is not None and q[label] == 1 and q.sum() == 1:
-        return [*lines, f"{y} = -log(p[{label}]) = -log({number(p[label])}) = {total}"]
-    used = np.flatnonzero(q)
-    parts = [f"{number(q[m])} * log({number(p[m])})" for m in used[:6]]
-    if len(used) > 6:
-        rest = float((q[used[6:]] * np.log(p[used[6:]])).sum())
-        parts.append(f"{signed(rest)} ({len(used) - 6:,} more)")
-    return [*lines, f"{y} = -({' + '.join(parts)}) = {total}"]
+        kinds.append("one-hot")
+    elif q.any() or label is None:
+        used = np.flatnonzero(q)
+        parts = [f"{number(q[m])} * log({number(p[m])})" for m in used[:6]]
+        if len(used) > 6:
+            parts.append(_rest((q[used[6:]] * np.log(p[used[6:]])).sum(), len(used) - 6))
+        values["parts"] = " + ".join(parts)
+        kinds.append("shares")
+    return [line for kind in kinds for line in _lines(kind, replay, node, k, **values)]
 
 
 def _largest(replay, node, k):
     """Of a maximum or minimum over a window or an axis: the values that it is chosen from."""
-    x, name = replay.values[node.inputs[0]], replay.trace.nodes[node.inputs[0]].symbol
-    word = "min" if node.name == "Min" else "max"
-    total = number(replay.values[node.number][k])
+    x = replay.values[node.inputs[0]]
     if node.name == "MaxPool2d":
         window, (n, c, h, w) = node.op.window, k
         rows, columns = (
@@ -212,13 +250,14 @@ def _largest(replay, node, k):
                 place.append(next(kept))
         values = x[tuple(place)].ravel()
     some = _listed(values[:9]) + f", ... ({len(values):,} in all)" * (len(values) > 9)
-    return [f"{element(node.symbol, k)} = {word} of {name} there = {word}({some}) = {total}"]
+    word = "min" if node.name == "Min" else "max"
+    return _lines("largest", replay, node, k, word=word, some=some)
 
 
 SPECIAL = {
     "BatchNorm": _batchnorm,
     "Softmax": _softmax,
-    "LogSoftmax": _log_softmax,
+    "LogSoftmax": _softmax,
     "SoftmaxCrossEntropy": _cross_entropy,
     "MaxPool2d": _largest,
     "Max": _largest,

@@ -51,7 +51,12 @@ def fill(text, trace, node):
 
 def in_names(rule, trace, node):
     """'gy b' with the names of the node's tensors: 'gc a'."""
-    return fill(_put(rule, _letters(node.op)), trace, node)
+    return fill(places(rule, node), trace, node)
+
+
+def places(rule, node):
+    """'gy b' with the places for those names: '{gy} {1}'."""
+    return _put(rule, _letters(node.op))
 
 
 def use(node, i, trace):
@@ -138,8 +143,9 @@ def local_letters(op):
 
 def _renamed(op, names, trace):
     """{letter: another} for the rule's letters that are names of the graph."""
-    taken = {node.symbol for node in trace.nodes} | {n.gradient_symbol for n in trace.nodes}
-    own = local_letters(op)
+    taken, own = trace.names, local_letters(op)
+    if not taken & own.keys():
+        return {}
     used = {*taken, *own, *re.findall(r"\w+", " ".join([*op.rule.values(), op.where]))}
     new = {}
     for letter in own:
@@ -216,12 +222,12 @@ def _input_names(kind, count):
 
 
 TOKEN = re.compile(r"\s*(?:(?P<word>[A-Za-z_]\w*)|(?P<number>\d+)|(?P<sign>\*\*|[-+*/(),|]))")
-KNOWN = {"exp", "log", "sqrt", "min", "max", "sign", "floor"}
+KNOWN = {"exp", "log", "sqrt", "min", "max", "sign", "floor", "tanh"}
 
 
 def in_numbers(rule, values):
-    """'gy b' with {'gy': '2', 'b': '-3'}: '2 * (-3)'. None for a rule that says more than
-    arithmetic on these names."""
+    """'gy b' with {'gy': '2', 'b': '-3'}: '2 * (-3)'; a place '{b}' becomes '{b!}' where a negative
+    number needs its brackets. None for a rule that says more than arithmetic on these names."""
     written, place, after_value = [], 0, False
     while place < len(rule):
         token = TOKEN.match(rule, place)
@@ -235,7 +241,8 @@ def in_numbers(rule, values):
         if value is not None:
             follows = "".join(written).rstrip()[-1:]
             alone = follows in ("", "(", ",", "|") and not rule.startswith("**", place)
-            written.append(value if alone or value[0] != "-" else f"({value})")
+            bracketed = {"-": f"({value})", "{": f"{value[:-1]}!}}"}.get(value[0], value)
+            written.append(value if alone else bracketed)
         elif sign in ("+", "/") or (sign == "-" and after_value):
             written.append(f" {sign} ")
         else:

@@ -231,6 +231,11 @@ class Trace:
         return node, (made or steps or [None])[0]
 
     @functools.cached_property
+    def names(self):
+        """What its tensors and their gradients are called."""
+        return {name for node in self.nodes for name in (node.symbol, node.gradient_symbol)}
+
+    @functools.cached_property
     def recorded(self):
         """Whether all values are known: the graph was made inside `stepper.record()`."""
         return all(node.value is not None and None not in node.inputs for node in self.nodes)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from tinynet.stepper.batchnorm import batchnorm_paths
 from tinynet.stepper.examples import MOST_TERMS, cross_entropy_row, equation, made, signed
 from tinynet.stepper.formula import fill, input_names, use
 from tinynet.stepper.numbers import Replay
@@ -51,7 +52,7 @@ class Worked:
         lines += chain_rule(self.trace, step, i, index, terms)
         if node.name == "SoftmaxCrossEntropy":
             lines += _softmax_minus_target(self.replay, step, index)
-        paths = self.replay.batchnorm_paths(step) if i == 0 else None
+        paths = batchnorm_paths(self.replay, step) if i == 0 else None
         if paths:
             lines += _paths(element(target.gradient_symbol, index), paths, index)
         return lines

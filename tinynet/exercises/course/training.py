@@ -86,8 +86,8 @@ def _updated(nesterov, decays=False):
     },
 )
 def sgd_step(w, v, gw, lr, momentum):
-    """w, v, gw: arrays of one shape (weight, velocity, gradient); lr, momentum: numbers. Returns
-    the new w and the new v."""
+    """w, v, gw (weight, velocity, gradient): arrays of one shape; lr, momentum: numbers.
+    Returns the new w and the new v."""
     v = momentum * v + gw
     return w - lr * v, v
 

@@ -1,10 +1,7 @@
 """What happens to gradients in deep networks: kinks, dead units, chains, normalisation."""
 # ruff: noqa: RET504  (the walk shows the names of variables)
 
-import numpy as np
-
 import tinynet.nn.functional as F
-from tinynet.autograd.tape import Function
 from tinynet.stepper.lessons.lesson import lesson
 from tinynet.stepper.lessons.tensors import constant, digits, leaf
 from tinynet.stepper.recording import record
@@ -92,19 +89,6 @@ def dying_relu():
     return loss
 
 
-class Sigmoid(Function):
-    rule = {"y": "1 / (1 + exp(-x))", "gx": "gy y (1 - y)"}
-
-    def forward(self, x):
-        y = 1 / (1 + np.exp(-x))
-        self.save(y)
-        return y
-
-    def backward(self, gy):
-        (y,) = self.saved
-        return gy * y * (1 - y)
-
-
 CHAIN = 5
 
 
@@ -165,11 +149,11 @@ def _sent(trace):
 def vanishing():
     x, factor = leaf(0.5), constant(3)
     with record():
-        small1 = Sigmoid.apply(x)
-        small2 = Sigmoid.apply(small1)
-        small3 = Sigmoid.apply(small2)
-        small4 = Sigmoid.apply(small3)
-        small5 = Sigmoid.apply(small4)
+        small1 = F.sigmoid(x)
+        small2 = F.sigmoid(small1)
+        small3 = F.sigmoid(small2)
+        small4 = F.sigmoid(small3)
+        small5 = F.sigmoid(small4)
         large1 = x * factor
         large2 = large1 * factor
         large3 = large2 * factor

@@ -14,7 +14,20 @@ from tinynet.stepper.trace import Trace
 def save_lesson(lesson, path, linked=False):
     """Write a lesson's page. linked: the others lie beside it, as NAME.html."""
     trace = Trace(lesson.build())
-    save_html(trace, path, lesson.title, page_guide(lesson, trace, linked))
+    guide = page_guide(lesson, trace, linked) | {"network": _real_network(trace)}
+    save_html(trace, path, lesson.title, guide)
+
+
+def _real_network(trace):
+    """MobileNetV1's sizes, beside which the costs of a lesson's convolution are seen: None for a
+    lesson without one, and outside of tinynet's checkout."""
+    if not any("Conv2d" in node.name for node in trace.nodes):
+        return None
+    try:
+        from mobilenet import BLOCKS, STEM_CHANNELS
+    except ImportError:
+        return None
+    return {"image": 224, "stem": STEM_CHANNELS, "classes": 1000, "blocks": BLOCKS}
 
 
 def save_all(folder, lessons=None):

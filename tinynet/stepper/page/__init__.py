@@ -11,11 +11,11 @@ from tinynet.stepper.trace import Trace
 PARTS = Path(__file__).with_name("assets")
 SCRIPTS = (  # in this order; each makes one object, named as its file, that the later ones use
     *("data", "timeline", "state", "view", "flags"),
-    *("tensors", "elementwise", "rows", "spatial", "engine", "live", "edits"),
-    *("folding", "layout", "edges", "cards", "graph", "heatmap", "edit", "grab"),
+    *("tensors", "elementwise", "rows", "spatial", "engine", "made", "live", "edits"),
+    *("folding", "layout", "edges", "cards", "graph", "numerals", "heatmap", "edit", "grab"),
     *("windows", "slide", "im2col", "touches", "mobilenet", "costs"),
     *("flipped", "correlate", "convolution", "batchnorm", "star", "clipped", "labels", "flow"),
-    *("chain", "panel", "quiz", "table", "guide", "notes", "main", "notfinite"),
+    *("chain", "panel", "quiz", "table", "guide", "notes", "main"),
 )
 STYLES = ("style", "graph", "panel", "closeup", "guide", "edit", "narrow")
 LIMIT = 4_800_000  # bytes of a page

@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from tinynet.stepper.examples import labels, made
-from tinynet.stepper.formula import input_names, template
+from tinynet.stepper.examples import SENTENCES, labels, made, numbers_rule
+from tinynet.stepper.formula import input_names, places, template
 from tinynet.stepper.numbers import Replay
 from tinynet.stepper.page.alive import EVERY, alive, obstacle
 from tinynet.stepper.page.ops import batchnorm_paths, clip_counts, convolution
@@ -23,7 +23,8 @@ class Details:
         elements: {node number: the indices that can be chosen}.
         checks: {(node number, rank of the element): its gradient beside a finite difference}.
         terms: {(step number, input, rank of the element): Terms}.
-        made: {(node number, rank of the element): lines, how the value comes about in numbers}.
+        made: {(node number, rank of the element): lines, how the value comes about in numbers};
+            none where the page can compute them itself.
         labels: {node number of a cross-entropy: its rows}.
 
     For a large graph both are worked out for as many elements as BUDGET allows, the first element
@@ -60,6 +61,9 @@ class Details:
             step = trace.steps[s]
             index = self.elements[step.node.inputs[i]][rank]
             self.terms[s, i, rank] = replay.terms(step, i, index, TERMS)
+        self.labels = {node.number: labels(replay, node) for node in trace.nodes if node.op}
+        if not obstacle(trace):
+            return
         tasks = [
             (3 * work[step.node.number], rank, step.node)
             for step in trace.steps
@@ -68,7 +72,6 @@ class Details:
         for rank, node in _affordable(tasks):
             index = self.elements[node.number][rank]
             self.made[node.number, rank] = made(replay, node, index, TERMS)
-        self.labels = {node.number: labels(replay, node) for node in trace.nodes if node.op}
 
 
 def _work(node, trace):
@@ -102,8 +105,8 @@ def page_data(trace, details, title, cells):
         "dtype": str(trace.loss.dtype),  # of every node that names no other
         "recorded": trace.recorded,
         "alive": alive(trace),
+        "sentences": SENTENCES,
         "rules": list(rules),
-        "first_bad": [part and part.number for part in trace.first_not_finite],
         "nodes": nodes,
         "steps": steps,
     }
@@ -134,6 +137,7 @@ def _node(trace, node, details, rules, cells):
         ]
     if node.op is not None:
         rule = (*template(trace, node), input_names(node.op))
+        rule += (places(node.op.rule.get("y", ""), node), numbers_rule(node, "y") or "")
         entry["rule"] = rules.setdefault(rule, len(rules))
         entry["saved"] = node.saved_bytes
         entry["labels"] = details.labels.get(n)

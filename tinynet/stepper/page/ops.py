@@ -5,7 +5,7 @@ The ops are known by their names and attributes: their layer lies above this one
 
 import numpy as np
 
-from tinynet.stepper.numbers import batchnorm_parts
+from tinynet.stepper.batchnorm import batchnorm_parts
 from tinynet.stepper.page.samples import number
 
 CEILINGS = {"ReLU": None, "ReLU6": 6}

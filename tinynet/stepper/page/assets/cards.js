@@ -128,6 +128,13 @@ const cards = (() => {
         ),
       ),
       item.items && svg("text", { class: "plus", x: width - 20, y: 24 }, "+"),
+      extra.first &&
+        svg(
+          "text",
+          { class: "first-bad", x: width - 10, y: extra.small ? 36 : 39, "text-anchor": "end" },
+          "⚠ NaN, ∞",
+          svg("title", null, extra.first),
+        ),
       extra.flag &&
         svg(
           "g",
@@ -148,10 +155,11 @@ const cards = (() => {
         ]
       : [data.title(node), value, gradient];
     const flag = flags.of(node.number, state.frame);
+    const first = flags.first(node.number);
     const label =
       `${data.title(node)}${node.path ? ` in ${node.path}` : ""}, ${value}, ${gradient}` +
       `${status.state === "complete" && status.of ? ", complete" : ""}` +
-      `${flag ? `, flag: ${flag.words}` : ""}`;
+      `${flag ? `, flag: ${flag.words}` : ""}${first ? `, ${first}` : ""}`;
     return card(
       node,
       x,
@@ -162,7 +170,7 @@ const cards = (() => {
       lines,
       label,
       () => state.select(node.number),
-      { small, flag },
+      { small, flag, first },
     );
   }
 

@@ -7,8 +7,8 @@ const convolution = (() => {
     ["costs", "Costs", costs.draw],
     ["im2col", "im2col", im2col.draw],
     ["touches", "Backward", touches.draw],
-    ["flipped", "gx: turned kernel", flipped.draw],
-    ["correlate", "gweight", correlate.draw],
+    ["flipped", (g) => `${g.gradients.x}: turned kernel`, flipped.draw],
+    ["correlate", (g) => g.gradients.weight, correlate.draw],
   ];
   let page = 0,
     back = null,
@@ -89,7 +89,7 @@ const convolution = (() => {
           { class: "tabs", role: "group", "aria-label": "Pages" },
           PAGES.map(([name, title], i) =>
             dom.button(
-              title,
+              typeof title === "function" ? title(g) : title,
               () => {
                 page = i;
                 redraw();

@@ -5,7 +5,7 @@ const correlate = (() => {
   function draw(g, at, redraw) {
     const missing = windows.partly(g);
     if (missing) return missing;
-    const early = windows.early(g, redraw, "gweight");
+    const early = windows.early(g, redraw, g.gradients.weight);
     if (early) return early;
     const first = windows.firstChannel(g, at.o);
     if (at.c < first || at.c >= first + g.inGroup) at.c = first;
@@ -39,12 +39,13 @@ const correlate = (() => {
           redraw();
         },
       );
-    const name = `gweight[${at.o}, ${k}, ${i}, ${j}]`;
+    const name = `${g.gradients.weight}[${at.o}, ${k}, ${i}, ${j}]`;
     return [
       make(
         "p",
         null,
-        "Backward to the weight, gy is the kernel: it lies over x as the outputs lay over it, " +
+        `Backward to ${g.names.weight}, ${g.gradients.y} is the kernel: it lies over ` +
+          `${g.names.x} as the outputs lay over it, ` +
           "and its products are added up. Each position gives one weight's gradient" +
           (g.N > 1 ? `; the ${g.N} images are summed.` : "."),
       ),
@@ -70,7 +71,7 @@ const correlate = (() => {
         "div",
         { class: "stage" },
         windows.figure(
-          `x[${at.n}, ${at.c}], ${g.H}×${g.W} with its padding`,
+          `${g.names.x}[${at.n}, ${at.c}], ${g.H}×${g.W} with its padding`,
           windows.plane({
             rows: g.H,
             cols: g.W,
@@ -86,11 +87,11 @@ const correlate = (() => {
                 kind: "window",
               },
             ],
-            label: "The input, padded, with what gy lies over marked",
+            label: `${g.names.x}, padded, with what ${g.gradients.y} lies over marked`,
           }),
         ),
         windows.figure(
-          `gy[${at.n}, ${at.o}], ${g.HO}×${g.WO}`,
+          `${g.gradients.y}[${at.n}, ${at.o}], ${g.HO}×${g.WO}`,
           windows.plane({
             rows: g.HO,
             cols: g.WO,
@@ -100,7 +101,7 @@ const correlate = (() => {
           }),
         ),
         windows.figure(
-          `gweight[${at.o}, ${k}]: click a weight`,
+          `${g.gradients.weight}[${at.o}, ${k}]: click a weight`,
           windows.plane({
             rows: g.kernel[0],
             cols: g.kernel[1],
@@ -118,7 +119,7 @@ const correlate = (() => {
       ),
       windows.sums(
         images.map((n) => [`image ${n}`, products(n, i, j)]),
-        "gy · x",
+        `${g.gradients.y} · ${g.names.x}`,
       ),
       make(
         "p",

@@ -28,7 +28,9 @@ const data = (() => {
     const [forward, backward, where, shapes, shapesBack] = rule
       .slice(0, 5)
       .map((text) => text.replace(/\{([a-z]*)(\d*)\}/g, (_, what, i) => word(node, what, i, names)));
+    const symbols = rule[6].replace(/\{(\d+)\}/g, (_, i) => names[i]);
     node.text = { forward, backward, where, shapes, shapesBack, names };
+    Object.assign(node.text, { symbols, letters: rule[5], numbers: rule[7] });
     node.text.gradients = names.map((name, i) => ofInput(node, i, "gradient", `g${name}`));
   });
 
@@ -135,9 +137,9 @@ const data = (() => {
     nodes,
     steps,
     loss: all.loss,
-    firstBad: all.first_bad,
     recorded: all.recorded,
     alive: all.alive,
+    sentences: all.sentences,
     heading: all.title,
     title,
     called,

@@ -30,6 +30,8 @@ const edits = (() => {
     return parameters.length ? parameters : wanted;
   }
 
+  /** Whether any value is another than was recorded. */
+  me.any = () => me.point !== start;
   me.can = (node) => targets.includes(node);
   me.shape = (node) => (node.isOp ? alive.labels[node.number].shape : node.shape);
   me.title = (node) => (node.isOp ? "labels" : node.name || node.kind);

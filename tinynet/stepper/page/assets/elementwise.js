@@ -107,6 +107,11 @@ const elementwise = (() => {
     Log: one(Math.log, (gy, x) => gy / x),
     Sqrt: root((gy, x, y) => gy / (2 * y)),
     Deviation: root((gy, x, y) => (y === 0 ? 0 : gy / (2 * y))),
+    Sigmoid: one(
+      (x) => (x < 0 ? Math.exp(x) : 1) / (1 + Math.exp(-Math.abs(x))),
+      (gy, x, y) => gy * y * (1 - y),
+    ),
+    Tanh: one(Math.tanh, (gy, x, y) => gy * (1 - y * y)),
     Abs: one(Math.abs, (gy, x) => gy * Math.sign(x)),
     Clip: one(
       (x, o) => Math.min(Math.max(x, low(o)), high(o)),

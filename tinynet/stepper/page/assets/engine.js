@@ -3,7 +3,7 @@
 // A point is what can be changed: point[number] is a leaf's tensor, or the labels of an op.
 // values[number] is the tensor of each node at a point.
 const engine = (() => {
-  const ops = { ...elementwise, ...rows, ...spatial.ops };
+  const ops = { ...elementwise, ...rows.ops, ...spatial.ops };
   const { of, zeros, plus, index } = tensors;
 
   /** graph: what the page was given. Gives null where an op is not known. */
@@ -19,16 +19,16 @@ const engine = (() => {
     return point;
   }
 
-  const optionsOf = (graph, n, point) =>
+  const options = (graph, n, point) =>
     point[n] ? { ...graph.alive.options[n], target: point[n] } : graph.alive.options[n];
 
   /** The result of one op for some inputs. */
   const apply = (graph, n, xs, point) =>
-    ops[graph.nodes[n].name].forward(xs, optionsOf(graph, n, point), graph.nodes[n].shape || []);
+    ops[graph.nodes[n].name].forward(xs, options(graph, n, point), graph.nodes[n].shape || []);
 
   /** The gradients that one op sends to its inputs. */
   const send = (graph, n, gy, xs, y, point) =>
-    ops[graph.nodes[n].name].backward(gy, xs, y, optionsOf(graph, n, point));
+    ops[graph.nodes[n].name].backward(gy, xs, y, options(graph, n, point));
 
   const inputs = (graph, values, n) => graph.nodes[n].inputs.map((i) => values[i]);
 
@@ -126,5 +126,6 @@ const engine = (() => {
     return next;
   }
 
-  return { ops, unknown, recorded, forward, backward, slopes, terms, descended, weighted };
+  const numbers = { forward, backward, slopes, terms, descended, weighted };
+  return { ops, unknown, recorded, options, apply, send, ...numbers };
 })();

@@ -1,5 +1,6 @@
 // How large gradients are along the walk, and which of them call for a flag: NaN or infinite ones,
-// and those that vanish or explode on their way back.
+// and those that vanish or explode on their way back. Where the first NaN or infinity is made is
+// said at the top, and marked in the graph.
 const flags = (() => {
   const { nodes, steps } = data;
   const FACTOR = 1000; // smaller or larger than the first gradient by this much
@@ -13,22 +14,60 @@ const flags = (() => {
   }
 
   const odd = (sample) => (sample && ((sample.nan || 0) + (sample.inf || 0))) || 0;
-  let sizeOf, start, verdicts, top; // of the numbers that the page shows now
+  let sizeOf, start, verdicts, top, firstValue, firstStep; // of the numbers that the page shows now
 
   /** To be called when the page shows other numbers. */
   function measure() {
     sizeOf = nodes.map((node) => largest(node.grad));
-    start = sizeOf[first];
+    start = sizeOf[compared];
     verdicts = nodes.map((_, number) => judge(number));
     // Of what is shown in one colour scale, so that a colour means the same at every step.
     const sharing = (node) => node.shape.length && node.kind !== "parameter";
     top = nodes.reduce((most, n, i) => Math.max(most, (sharing(n) && sizeOf[i]) || 0), 0);
+    // Made from finite numbers, as Trace.first_not_finite has it.
+    firstValue = nodes.find(
+      (node) => odd(node.value) && !node.inputs.some((i) => odd(nodes[i]?.value)),
+    );
+    const bad = steps.filter(({ node, gifts }) =>
+      gifts.some((gift, i) => gift && odd(gift.grad || nodes[nodes[node].inputs[i]].grad)),
+    );
+    const made = bad.find(({ node }) => !odd(nodes[node].grad)) || bad[0];
+    firstStep = made && nodes[made.node];
+  }
+
+  /** What the card of a node says if the first NaN or infinity came about there, or null. */
+  function first(number) {
+    if (firstValue?.number === number) return "first NaN or infinity";
+    return firstStep?.number === number ? "first NaN or infinity of a gradient" : null;
+  }
+
+  function sayFirst() {
+    const jump = (frame) => dom.button(`step ${frame}`, () => state.go(frame), { class: "jump" });
+    const place = (node) => `${data.title(node)}${node.path ? ` in ${node.path}` : ""}`;
+    dom.get("first-bad").hidden = !firstValue && !firstStep;
+    dom.get("first-bad").replaceChildren(
+      ...(firstValue
+        ? [
+            `NaN or infinity in the values: first ${firstValue.isOp ? "made" : "given"} in ` +
+              `${place(firstValue)}, `,
+            jump(timeline.valueAt[firstValue.number]),
+            ". ",
+          ]
+        : []),
+      ...(firstStep
+        ? [
+            `In the gradients: first made by the backward of ${place(firstStep)}, `,
+            jump(timeline.ranAt.get(firstStep.number)),
+            ".",
+          ]
+        : []),
+    );
   }
 
   // Compared with: the first gradient on the way back that is not a single number; in a graph of
   // single numbers, that of the loss. A weight's gradient is a sum over images and places, so it
   // is not compared: it may well be larger or smaller than what flows.
-  const first = firstOne();
+  const compared = firstOne();
 
   function firstOne() {
     for (const step of steps) {
@@ -107,6 +146,7 @@ const flags = (() => {
   const pennant = () => dom.svg("path", { class: "pennant", d: "M0 14V0L11 4 1.5 8V14Z" });
 
   function draw() {
+    sayFirst();
     const place = dom.get("flags");
     const found = Object.entries(known(state.frame)).filter(([, list]) => list.length);
     place.hidden = !found.length;
@@ -127,7 +167,7 @@ const flags = (() => {
 
   measure();
   return {
-    ...{ of, draw, measure, pennant, odd },
+    ...{ of, first, draw, measure, pennant, odd },
     get top() {
       return top;
     },

@@ -37,7 +37,7 @@ const flipped = (() => {
   function draw(g, at, redraw) {
     const missing = windows.partly(g);
     if (missing) return missing;
-    const early = windows.early(g, redraw, "gx");
+    const early = windows.early(g, redraw, g.gradients.x);
     if (early) return early;
     const readers = Array.from({ length: g.O }, (_, o) => o).filter((o) => {
       const first = windows.firstChannel(g, o);
@@ -56,15 +56,15 @@ const flipped = (() => {
       Object.assign(at, { r: Math.floor(next / g.W), q: next % g.W });
       redraw();
     };
-    const name = `gx[${at.n}, ${at.c}, ${at.r}, ${at.q}]`;
+    const name = `${g.gradients.x}[${at.n}, ${at.c}, ${at.r}, ${at.q}]`;
     return [
       make(
         "p",
         null,
-        "Backward to x is a convolution too: turn the kernel by 180°, put a border of zeros " +
-          "around gy, and slide" +
+        `Backward to ${g.names.x} is a convolution too: turn the kernel by 180°, put a border of ` +
+          `zeros around ${g.gradients.y}, and slide` +
           (g.stride.some((s) => s > 1) ? "; the stride puts zeros between the outputs" : "") +
-          ". Each position gives one pixel of gx.",
+          `. Each position gives one pixel of ${g.gradients.x}.`,
       ),
       make(
         "div",
@@ -86,7 +86,7 @@ const flipped = (() => {
         "div",
         { class: "stage" },
         windows.figure(
-          `gy[${at.n}, ${at.o}] with its border of zeros`,
+          `${g.gradients.y}[${at.n}, ${at.o}] with its border of zeros`,
           windows.plane({
             rows: gy.rows,
             cols: gy.cols,
@@ -106,7 +106,7 @@ const flipped = (() => {
           }),
         ),
         windows.figure(
-          `weight[${at.o}, ${k}] turned by 180°`,
+          `${g.names.weight}[${at.o}, ${k}] turned by 180°`,
           windows.plane({
             rows: KH,
             cols: KW,
@@ -117,7 +117,7 @@ const flipped = (() => {
           }),
         ),
         windows.figure(
-          `gx[${at.n}, ${at.c}], ${g.H}×${g.W}: click a pixel`,
+          `${g.gradients.x}[${at.n}, ${at.c}], ${g.H}×${g.W}: click a pixel`,
           windows.plane({
             rows: g.H,
             cols: g.W,
@@ -134,7 +134,7 @@ const flipped = (() => {
       ),
       windows.sums(
         readers.map((o) => [`output channel ${o}`, products(g, at.n, o, at.c, at.r, at.q)]),
-        "gy · weight",
+        `${g.gradients.y} · ${g.names.weight}`,
       ),
       make(
         "p",

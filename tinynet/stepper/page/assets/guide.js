@@ -6,6 +6,7 @@ const guide = (() => {
   const guesses = new Map(); // frame -> what the reader predicted for it; null: asked to be told
   let chosen = null; // among the choices of the fault
   let revealed = false;
+  const LEAST = 120; // pixels of the text that are always seen: two lines in a lecture
   get("guide").hidden = !lesson;
   get("guide").setAttribute("aria-live", "polite");
 
@@ -143,6 +144,7 @@ const guide = (() => {
   function draw() {
     if (!lesson) return;
     const frame = state.frame;
+    const changed = edits.any(); // then what is asked has another answer
     get("guide").replaceChildren(
       make(
         "div",
@@ -159,17 +161,35 @@ const guide = (() => {
       ...[
         frame === 0 && neighbour(lesson.previous, "Before", "prev"),
         frame === 0 && say("aim", make("b", null, "Aim: "), words(lesson.aim)),
+        changed && say("changed", "You have changed values: the text keeps the lesson's own numbers."),
         say("told", words(text(frame))),
-        verdict(frame),
-        frame === last ? ending() : question(frame + 1),
+        !changed && verdict(frame),
+        frame === last ? ending() : !changed && question(frame + 1),
         notes.shown() && notes.here(frame),
       ]
         .flat()
         .filter(Boolean),
     );
     notes.follow();
+    fit();
   }
 
-  state.listen((what) => what === "frame" && draw());
-  return { lesson, told, text, words, draw, last, moment };
+  /** In a lecture a long text scrolls: the picture that it speaks of stays in sight below it. */
+  function fit() {
+    const place = get("guide");
+    place.style.maxHeight = "";
+    place.removeAttribute("tabindex");
+    const picture = get("panel").querySelector(".paths, .slide");
+    if (!lesson || !view.lecture || !picture) return;
+    const [end, end0] = [picture, place].map((one) => one.getBoundingClientRect().bottom);
+    const room = get("side").clientHeight - (end - end0) - 4;
+    place.style.maxHeight = `${Math.max(LEAST, room)}px`;
+    if (place.scrollHeight > place.clientHeight) place.tabIndex = 0; // the arrow keys scroll it
+  }
+
+  state.listen((what) => {
+    if (what === "frame" || what === "edit") draw();
+    if (what === "frame") get("guide").scrollTop = 0;
+  });
+  return { lesson, told, text, words, draw, fit, last, moment };
 })();

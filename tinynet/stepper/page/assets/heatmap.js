@@ -20,34 +20,18 @@ const heatmap = (() => {
     if (d === 0) return [{ label: "", rows: 1, cols: 1, index: () => [] }];
     if (d === 1) {
       const cols = Math.min(box[0], 16);
-      return [
-        {
-          label: "",
-          rows: Math.ceil(box[0] / cols),
-          cols,
-          index: (r, c) => (r * cols + c < box[0] ? [r * cols + c] : null),
-        },
-      ];
+      const index = (r, c) => (r * cols + c < box[0] ? [r * cols + c] : null);
+      return [{ label: "", rows: Math.ceil(box[0] / cols), cols, index }];
     }
     if (d === 4 && sizes[2] === 1 && sizes[3] === 1) {
       return [{ label: "", rows: box[0], cols: box[1], index: (r, c) => [r, c, 0, 0] }];
     }
-    const list = [];
     const lead = box.slice(0, d - 2);
-    for (let k = 0; k < data.size(lead); k++) {
-      const at = [];
-      for (let i = lead.length - 1, rest = k; i >= 0; i--) {
-        at.unshift(rest % lead[i]);
-        rest = Math.floor(rest / lead[i]);
-      }
-      list.push({
-        label: at.length ? `[${at.join(", ")}]` : "",
-        rows: box[d - 2],
-        cols: box[d - 1],
-        index: (r, c) => [...at, r, c],
-      });
-    }
-    return list;
+    return Array.from({ length: data.size(lead) }, (_, k) => {
+      const at = tensors.index(lead, k);
+      const label = at.length ? data.index(at) : "";
+      return { label, rows: box[d - 2], cols: box[d - 1], index: (r, c) => [...at, r, c] };
+    });
   }
 
   /** The colour of a number: mixed from the page's three colours of the map. */
@@ -97,8 +81,8 @@ const heatmap = (() => {
     const widest = Math.max(across < 200 ? 2 : 7, across / cols);
     // In the lecture mode a cell is as large as its numbers ask for.
     const usual = view.lecture ? [44, 52, 60] : [many ? 28 : shown[0].rows === 1 ? 24 : 36];
-    const unit = Math.min(widest, usual.find((size) => fits(sample.v, size)) || usual[0]);
-    const texts = fits(sample.v, unit);
+    const unit = Math.min(widest, usual.find((size) => numerals.fits(sample.v, size)) || usual[0]);
+    const texts = numerals.fits(sample.v, unit);
     const figures = shown.map((plane) => {
       const [width, height] = [plane.cols * unit, plane.rows * unit];
       const parts = [];
@@ -119,27 +103,14 @@ const heatmap = (() => {
             "data-at": at.join(),
           });
           parts.push(cell);
-          if (texts) parts.push(label(x, top, c * unit + unit / 2, r * unit + unit / 2, unit));
+          if (texts) parts.push(numerals.label(x, top, c * unit + unit / 2, r * unit + unit / 2, unit));
           if (rank !== undefined && marks.length < sample.v.length) {
-            parts.push(
-              svg("circle", {
-                cx: (c + 0.82) * unit,
-                cy: (r + 0.18) * unit,
-                r: unit < 12 ? 1.6 : 2.6,
-                class: "mark",
-              }),
-            );
+            const dot = { cx: (c + 0.82) * unit, cy: (r + 0.18) * unit, r: unit < 12 ? 1.6 : 2.6 };
+            parts.push(svg("circle", { ...dot, class: "mark" }));
           }
           if (rank === chosen) {
-            parts.push(
-              svg("rect", {
-                x: c * unit + 1,
-                y: r * unit + 1,
-                width: unit - 2,
-                height: unit - 2,
-                class: "chosen",
-              }),
-            );
+            const frame = { x: c * unit + 1, y: r * unit + 1, width: unit - 2, height: unit - 2 };
+            parts.push(svg("rect", { ...frame, class: "chosen" }));
           }
           cells.push({ cell, at, x, rank, plane, r, c });
         }
@@ -204,38 +175,6 @@ const heatmap = (() => {
     return `Point at a cell for its number${onchoose ? `;${choose}` : "."}`;
   }
 
-  function short(x) {
-    const text = data.format(x, 2).replace("0.", ".");
-    return text.length > 4 ? Number(x).toExponential(0).replace("+", "") : text;
-  }
-
-  /** Pixels of a number's text in a cell: a digit is about 0.64 of them wide, a sign or dot half. */
-  function fontSize(text, unit) {
-    const ems = [...text].reduce((sum, c) => sum + ("-.".includes(c) ? 0.36 : 0.64), 0);
-    return Math.min(view.lecture ? 22 : 11.5, (unit * 0.92) / Math.max(1.3, ems));
-  }
-
-  /** Whether cells are large enough for numbers; in the lecture mode all of them or none. */
-  const fits = (numbers, unit) =>
-    unit >= 24 && numbers.every((x) => fontSize(short(x), unit) >= view.least);
-
-  function label(x, top, cx, cy, unit) {
-    const strong = Math.abs(x) > 0.55 * top && Number.isFinite(x);
-    const text = short(x);
-    const size = fontSize(text, unit);
-    if (size < view.least) return null;
-    return svg(
-      "text",
-      {
-        x: cx,
-        y: cy,
-        class: strong ? "number strong" : "number",
-        style: `font-size:${size}px`,
-      },
-      text,
-    );
-  }
-
   function scale(top) {
     if (!top) return make("span", { class: "colours" }, "all 0");
     return make(
@@ -297,5 +236,5 @@ const heatmap = (() => {
     });
   }
 
-  return { draw, colour, largest, label, fits };
+  return { draw, colour, largest };
 })();

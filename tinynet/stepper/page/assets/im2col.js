@@ -50,10 +50,12 @@ const im2col = (() => {
       make(
         "p",
         null,
-        `im2col writes each patch into a column: X has ${data.plural(all, "row")} ` +
+        `im2col writes each patch of ${g.names.x} into a column of a matrix of ` +
+          `${data.plural(all, "row")} ` +
           `(channels × taps${g.groups > 1 ? ", of one group" : ""}) and ` +
-          `${data.plural(g.HO * g.WO * g.N, "column")} (positions × images). Then Y = W X ` +
-          "is one matrix product.",
+          `${data.plural(g.HO * g.WO * g.N, "column")} (positions × images). Then ` +
+          `${g.names.y} is one matrix product, ${g.names.weight} times the patches` +
+          (g.bias ? `, plus ${g.names.bias}.` : "."),
       ),
       g.groups > 1 &&
         make(
@@ -70,8 +72,8 @@ const im2col = (() => {
         make(
           "p",
           { class: "fine" },
-          "With a 1×1 kernel a patch is a single pixel: X is the input itself, and " +
-            "nothing has to be copied.",
+          "With a 1×1 kernel a patch is a single pixel: the matrix is " +
+            `${g.names.x} itself, and nothing has to be copied.`,
         ),
       make(
         "div",
@@ -100,7 +102,7 @@ const im2col = (() => {
         "div",
         { class: "product" },
         windows.figure(
-          `W: ${data.plural(outputs.length, "output channel")} × ${lines} of ${all}`,
+          `${g.names.weight}: ${data.plural(outputs.length, "output channel")} × ${lines} of ${all}`,
           windows.plane({
             rows: outputs.length,
             cols: lines,
@@ -112,7 +114,7 @@ const im2col = (() => {
           }),
         ),
         windows.figure(
-          `X: rows 0 to ${lines - 1} of ${all}, patches ${start} to ` +
+          `Patches of ${g.names.x}: rows 0 to ${lines - 1} of ${all}, columns ${start} to ` +
             `${start + shown - 1}; click a column`,
           windows.plane({
             rows: lines,
@@ -127,7 +129,7 @@ const im2col = (() => {
           }),
         ),
         windows.figure(
-          `Y: the same positions`,
+          `${g.names.y}: the same positions`,
           windows.plane({
             rows: outputs.length,
             cols: shown,

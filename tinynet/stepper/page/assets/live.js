@@ -86,7 +86,11 @@ const live = (() => {
         entry.value = nodes[n].value;
         if (entry.grad) entry.grad = nodes[n].grad;
       }
-      entry.elements = entry.elements.map((e, r) => ("fd" in e ? e : nodes[n].elements[r]));
+      entry.elements = entry.elements.map((e, r) => {
+        const own = nodes[n].elements[r];
+        if (!("fd" in e)) return own;
+        return Object.defineProperty({ ...e }, "made", { get: () => own.made, enumerable: true });
+      });
     });
     recorded.steps.forEach((entry, s) => {
       entry.gifts = entry.gifts.map((gift, i) => {
@@ -107,7 +111,7 @@ const live = (() => {
       if (grad) node.grad = sample(gradients[n], grad.box);
       node.elements = elements.map(({ at }) => element(point, values, gradients, n, at));
       if (clip) node.clip = clipped(node, clip, values);
-      if (labels) node.labels = rows(node, labels, point, values);
+      if (labels) node.labels = targets(node, labels, point, values);
     });
     steps.forEach((step, s) => {
       const gy = gradients[step.node];
@@ -130,6 +134,9 @@ const live = (() => {
     return {
       at,
       g,
+      get made() {
+        return nodes[n].isOp ? made.of(point, values, nodes[n], at) : undefined;
+      },
       get fd() {
         return (sides()[0] + sides()[1]) / 2;
       },
@@ -181,26 +188,15 @@ const live = (() => {
   }
 
   /** The rows of a cross-entropy that were recorded, [label or null, sum of q, [[k, p, q], ...]]. */
-  function rows(node, before, point, values) {
-    const [x] = node.inputs.map((i) => values[i]);
-    const K = x.shape[1];
-    const { smoothing, ignored, weight } = alive.options[node.number];
-    const { v: target } = point[node.number];
-    return before.map(([soft, , cells], r) => {
-      const own = Array.from(x.v).slice(r * K, (r + 1) * K);
-      const top = own.reduce((a, b) => Math.max(a, b));
-      const exps = own.map((logit) => Math.exp(logit - top));
-      const sum = exps.reduce((a, b) => a + b);
-      const label = soft === null ? null : target[r];
-      const q = own.map((_, k) => {
-        if (label === ignored) return 0;
-        const share = label === null ? target[r * K + k] : k === label ? 1 : 0;
-        return ((1 - smoothing) * share + smoothing / K) * (weight ? weight[k] : 1);
-      });
+  function targets(node, before, point, values) {
+    const x = values[node.inputs[0]];
+    const o = engine.options(data, node.number, point);
+    return before.map(([, , cells], r) => {
+      const { p, q, label } = rows.target(x, o, r);
       const shown = cells.map(([k]) => k);
-      if (label !== null && label >= 0 && label < K && !shown.includes(label))
+      if (label !== null && label >= 0 && label < q.length && !shown.includes(label))
         shown[shown.length - 1] = label;
-      return [label, q.reduce((a, b) => a + b), shown.map((k) => [k, exps[k] / sum, q[k]])];
+      return [label, q.reduce((a, b) => a + b), shown.map((k) => [k, p[k], q[k]])];
     });
   }
 

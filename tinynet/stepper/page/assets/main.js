@@ -113,6 +113,7 @@
     if (what === "zoom") return;
     flags.draw();
     panel.draw();
+    guide.fit();
     table.draw(what === "frame");
   });
 

@@ -1,22 +1,17 @@
 // The multiply-adds of MobileNetV1 at its real size, beside which a lesson's layer is a toy.
 const mobilenet = (() => {
   const { make } = dom;
-  const CLASSES = 1000;
-  // Howard et al., arXiv 1704.04861, table 1: output channels and stride of each separable block,
-  // after a stem of 32 channels and stride 2 on a 224x224 image.
-  // prettier-ignore
-  const BLOCKS = [
-    ...[[64, 1], [128, 2], [128, 1], [256, 2], [256, 1], [512, 2]],
-    ...[[512, 1], [512, 1], [512, 1], [512, 1], [512, 1], [1024, 2], [1024, 1]],
-  ];
+  // {image, stem, classes, blocks: [[stride, output channels], ...]}, which a lesson brings along
+  const network = JSON.parse(dom.get("lesson").textContent)?.network;
+  const half = network?.image / 2; // side of what the stem gives, whose stride is 2
   let chosen = 7;
 
-  /** [{M, N, side, stride}] of the separable blocks: channels in and out, side of the outputs. */
+  /** [{M, N, side}] of the separable blocks: channels in and out, side of the outputs. */
   const blocks = (() => {
-    let [M, side] = [32, 112];
-    return BLOCKS.map(([N, stride]) => {
+    let [M, side] = [network?.stem, half];
+    return (network?.blocks || []).map(([stride, N]) => {
       side /= stride;
-      const block = { M, N, side, stride };
+      const block = { M, N, side };
       M = N;
       return block;
     });
@@ -31,12 +26,13 @@ const mobilenet = (() => {
     return {
       pointwise: sum(pointwise),
       depthwise: sum(depthwise),
-      stem: 27 * 32 * 112 * 112,
-      "fully connected": blocks.at(-1).N * CLASSES,
+      stem: 27 * network.stem * half * half,
+      "fully connected": blocks.at(-1).N * network.classes,
     };
   }
 
   function section(redraw) {
+    if (!network) return null;
     const block = blocks[chosen];
     const kinds = [
       ["standard", 9 * pointwise(block)],
@@ -47,7 +43,7 @@ const mobilenet = (() => {
     const share = (part) => `${((100 * part) / all).toFixed(1)} %`;
     const { M, N, side } = block;
     return [
-      make("h3", null, "At the sizes of MobileNetV1 (width 1, a 224×224 image)"),
+      make("h3", null, `At the sizes of MobileNetV1 (width 1, a ${network.image}×${network.image} image)`),
       dom.choice(
         "Block",
         blocks.map((b, i) => `${i}: ${b.M} to ${b.N} channels, ${b.side}×${b.side}`),
@@ -75,8 +71,8 @@ const mobilenet = (() => {
         "p",
         { class: "fine" },
         `Standard 3·3·${M}·${N}·${side}·${side}, depthwise 3·3·${M}·${side}·${side}, ` +
-          `pointwise ${M}·${N}·${side}·${side}. Backward takes the same again for gx, and again ` +
-          "for gweight.",
+          `pointwise ${M}·${N}·${side}·${side}. Backward takes the same again for the ` +
+          "gradient of the input, and again for that of the weight.",
       ),
       make(
         "p",
@@ -91,5 +87,5 @@ const mobilenet = (() => {
     ];
   }
 
-  return { blocks, parts, section };
+  return { parts, section };
 })();

@@ -39,11 +39,13 @@ const panel = (() => {
     const focused = place.contains(document.activeElement) ? locate(place) : null;
     const back = flow.back(node);
     const special = node.isOp && star.of(node);
+    const picture = special && section("star", ...special);
     place.replaceChildren(
       ...[
         heading(node),
+        view.lecture && picture, // what the lecturer points at
         make("div", { class: "first" }, back ? flow.gradients(node) : flow.values(node)),
-        special && section("star", ...special),
+        !view.lecture && picture,
         node.labels && section("labels", "Softmax minus labels", () => labels.section(node)),
         back && section("values", "Forward: the values", () => flow.values(node)),
         node.isOp && section("sent", "What it sends back, in numbers", () => chain.sent(node)),

@@ -161,7 +161,15 @@ const rows = (() => {
     },
   };
 
-  return {
+  /** Row r of a cross-entropy: its softmax p, its target q, its label or null for shares. */
+  function target(x, o, r) {
+    const K = x.shape[1];
+    const row = (v) => v.slice(r * K, (r + 1) * K);
+    const label = o.target.shape.length === 1 ? o.target.v[r] : null;
+    return { p: row(logSoftmax(x, 1).v).map(Math.exp), q: row(distribution(x, o)), label };
+  }
+
+  const ops = {
     MatMul,
     Linear,
     Sum: sum(() => 1),
@@ -172,4 +180,5 @@ const rows = (() => {
     LogSoftmax,
     SoftmaxCrossEntropy,
   };
+  return { ops, slots, target };
 })();

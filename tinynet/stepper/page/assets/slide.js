@@ -83,7 +83,7 @@ const slide = (() => {
         "div",
         { class: "stage" },
         windows.figure(
-          `Input x[${at.n}, ${at.c}], ${g.H}×${g.W}${hasPadding(g) ? " with its padding" : ""}`,
+          `Input ${g.names.x}[${at.n}, ${at.c}], ${g.H}×${g.W}${hasPadding(g) ? " with its padding" : ""}`,
           windows.plane({
             rows: g.x.value.box[2],
             cols: g.x.value.box[3],
@@ -95,7 +95,7 @@ const slide = (() => {
           }),
         ),
         windows.figure(
-          `Kernel weight[${at.o}, ${k}]`,
+          `Kernel ${g.names.weight}[${at.o}, ${k}]`,
           windows.plane({
             rows: g.kernel[0],
             cols: g.kernel[1],
@@ -106,7 +106,7 @@ const slide = (() => {
           }),
         ),
         windows.figure(
-          `Output y[${at.n}, ${at.o}], ${g.HO}×${g.WO}: click a cell`,
+          `Output ${g.names.y}[${at.n}, ${at.o}], ${g.HO}×${g.WO}: click a cell`,
           windows.plane({
             rows: g.node.value.box[2],
             cols: g.node.value.box[3],
@@ -161,17 +161,17 @@ const slide = (() => {
     const bias = g.bias ? data.at(g.bias.value, [at.o]) : 0;
     const others = g.inGroup - rows.length;
     if (others > 0) rows.push([`${data.count(others)} more`, "", data.format(y - total - bias)]);
-    if (g.bias) rows.push(["bias", "", data.format(bias)]);
+    if (g.bias) rows.push([g.names.bias, "", data.format(bias)]);
     return [
       make(
         "div",
         { class: "scroll" },
-        dom.table(["", "input · weight", "sum"], rows, { class: "terms products" }),
+        dom.table(["", `${g.names.x} · ${g.names.weight}`, "sum"], rows, { class: "terms products" }),
       ),
       make(
         "p",
         { class: "sum" },
-        make("b", null, `y[${at.n}, ${at.o}, ${at.h}, ${at.w}] = ${data.format(y, 6)}`),
+        make("b", null, `${g.names.y}[${at.n}, ${at.o}, ${at.h}, ${at.w}] = ${data.format(y, 6)}`),
       ),
     ];
   }

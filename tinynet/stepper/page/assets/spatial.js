@@ -181,5 +181,13 @@ const spatial = (() => {
 
   const ops = { Conv2d: convolution, DepthwiseConv2d: convolution, BatchNorm };
   Object.assign(ops, { AveragePool2d, MaxPool2d, AdaptiveAveragePool2d });
-  return { ops, batchnormParts };
+
+  /** The places of x that the window at place k of y sees. */
+  function seen(x, shape, o, k) {
+    const list = [];
+    windowed(x, shape, o, (i, j) => i === k && j >= 0 && list.push(j));
+    return list;
+  }
+
+  return { ops, batchnormParts, normalised, seen };
 })();

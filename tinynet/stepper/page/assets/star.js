@@ -64,7 +64,7 @@ const star = (() => {
         ),
         make(
           "span",
-          { class: "fine" },
+          { class: "fine detail" },
           `${data.plural(windows.cost(g).one, "product")} in ${data.plural(g.inGroup, "channel")}`,
         ),
       ),
@@ -125,7 +125,7 @@ const star = (() => {
   function legible(g, unit) {
     const numbers = [g.x, g.weight, g.node].flatMap((one) => one.value.v);
     for (let size = Math.max(24, unit); size <= 44; size++) {
-      if (heatmap.fits(numbers, size)) return size;
+      if (numerals.fits(numbers, size)) return size;
     }
     return Math.min(23, unit);
   }

@@ -12,8 +12,8 @@ const touches = (() => {
     const rows = hits.map(({ h, w, i, j }) => {
       const [slope, come] = [data.at(g.weight.value, [o, k, i, j]), data.at(gy, [at.n, o, h, w])];
       return [
-        `y[${at.n}, ${o}, ${h}, ${w}]`,
-        `weight[${o}, ${k}, ${i}, ${j}] = ${number(slope)}`,
+        `${g.names.y}[${at.n}, ${o}, ${h}, ${w}]`,
+        `${g.names.weight}[${o}, ${k}, ${i}, ${j}] = ${number(slope)}`,
         known ? number(come) : "not known yet",
         known && come !== undefined && slope !== undefined
           ? data.format(come * slope)
@@ -55,7 +55,7 @@ const touches = (() => {
       make(
         "p",
         { class: "counter", id: "touched", "data-count": hits.length },
-        `x[${at.n}, ${at.c}, ${at.r}, ${at.q}] is seen by `,
+        `${g.names.x}[${at.n}, ${at.c}, ${at.r}, ${at.q}] is seen by `,
         make("b", null, data.plural(hits.length, "output")),
         ` of each output channel that reads it`,
         g.outGroup > 1 ? `, ${data.count(hits.length * g.outGroup)} in all.` : ".",
@@ -64,7 +64,7 @@ const touches = (() => {
         "div",
         { class: "stage" },
         windows.figure(
-          `Input x[${at.n}, ${at.c}]: click a pixel`,
+          `Input ${g.names.x}[${at.n}, ${at.c}]: click a pixel`,
           windows.plane({
             rows: g.x.value.box[2],
             cols: g.x.value.box[3],
@@ -80,7 +80,7 @@ const touches = (() => {
         ),
         windows.figure(
           known
-            ? `Gradient gy[${at.n}, ${o}] of the output`
+            ? `Gradient ${g.gradients.y}[${at.n}, ${o}] of the output`
             : `Output channel ${o}; its gradient is not known yet`,
           windows.plane({
             rows: box[2],
@@ -98,7 +98,9 @@ const touches = (() => {
         ? make(
             "div",
             { class: "scroll" },
-            dom.table(["output", "slope", "gy", "gy · slope"], rows, { class: "terms" }),
+            dom.table(["output", "slope", g.gradients.y, `${g.gradients.y} · slope`], rows, {
+              class: "terms",
+            }),
           )
         : null,
       known
@@ -158,8 +160,8 @@ const touches = (() => {
     const others =
       whole === undefined || g.outGroup === 1
         ? ""
-        : ` With the other ${data.plural(g.outGroup - 1, "output channel")}: gx[${at.n}, ` +
-          `${at.c}, ${at.r}, ${at.q}] = ${data.format(whole, 6)}.`;
+        : ` With the other ${data.plural(g.outGroup - 1, "output channel")}: ${g.gradients.x}[` +
+          `${at.n}, ${at.c}, ${at.r}, ${at.q}] = ${data.format(whole, 6)}.`;
     return make(
       "p",
       { class: "sum", id: "touched-sum", "data-value": sum },

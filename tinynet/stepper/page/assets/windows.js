@@ -7,12 +7,16 @@ const windows = (() => {
     const [x, weight, bias] = node.inputs.map((i) => data.nodes[i]);
     const { kernel, stride, padding, dilation, groups } = node.conv;
     const [N, O, HO, WO] = node.shape;
+    const [names, gradients] = [node.text.names, node.text.gradients];
     const [, C, H, W] = x ? x.shape : [0, weight.shape[1] * groups, 0, 0];
     return {
       node,
       x,
       weight,
       bias,
+      // what the graph calls them, and their gradients
+      names: { x: names[0], weight: names[1], bias: names[2], y: node.symbol },
+      gradients: { x: gradients[0], weight: gradients[1], y: node.gradient },
       kernel,
       stride,
       padding,
@@ -91,11 +95,17 @@ const windows = (() => {
     top,
     label,
     most = 300,
-    cell = 38,
+    cell,
   }) {
     const [[t, b], [l, r]] = pad;
     const [height, width] = [rows + t + b, cols + l + r];
-    const unit = Math.max(12, Math.min(cell, Math.floor(most / Math.max(width, 4))));
+    const shown = [];
+    for (let row = 0; row < rows; row++)
+      for (let col = 0; col < cols; col++) shown.push(value(row, col) ?? 0);
+    const unit =
+      (!cell && legible(shown, width)) ||
+      Math.max(12, Math.min(cell || 38, Math.floor(most / Math.max(width, 4))));
+    const numbers = numerals.fits(shown, unit);
     const parts = [];
     for (let row = -t; row < rows + b; row++) {
       for (let col = -l; col < cols + r; col++) {
@@ -118,11 +128,11 @@ const windows = (() => {
         );
         if (real && press) box.addEventListener("click", () => press(row, col));
         parts.push(box);
-        if (unit >= 24) {
+        if (numbers) {
           const [cx, cy] = [x + unit / 2, y + unit / 2];
           parts.push(
             known
-              ? heatmap.label(v, real ? top : Infinity, cx, cy, unit)
+              ? numerals.label(v, real ? top : Infinity, cx, cy, unit)
               : svg("text", { x: cx, y: cy, class: "number" }, "?"),
           );
         }
@@ -151,6 +161,14 @@ const windows = (() => {
       },
       parts,
     );
+  }
+
+  /** In lecture mode: the smallest cell in which all numbers can be read, if the dialog has room. */
+  function legible(numbers, width) {
+    const room = Math.min(52, (dom.get("closeup").clientWidth - 48) / width);
+    for (let unit = 30; view.lecture && unit <= room; unit++)
+      if (numerals.fits(numbers, unit)) return unit;
+    return 0;
   }
 
   /** A sentence where the page has only a corner of the tensors, null where it has all. */
