@@ -41,7 +41,7 @@ from tinynet.training import checkpoint
 from tinynet.training import options as script
 from tinynet.training.console import short, tell
 from tinynet.training.folder import run_folder
-from tinynet.training.options import number
+from tinynet.training.options import SINCE, number
 
 # ten networks, thirty trainings: small enough for a night on two cores
 EPOCHS, SEEDS, WIDTH, OUT = 12, 3, 0.25, "runs/ablations"
@@ -104,8 +104,9 @@ def report(path, found, studies):
 
 def same_options(found, now, path):
     """Raises BenchmarkError where results.json holds trainings with other options."""
-    for name in {**found["options"], **now} if found["options"] else ():
-        before = found["options"].get(name)
+    were = {**SINCE, **found["options"]}
+    for name in {**were, **now} if found["options"] else ():
+        before = were.get(name)
         if before != now.get(name):
             raise BenchmarkError(
                 f"{short(path)} holds trainings with {name} {before}, not {now.get(name)}; give "

@@ -388,3 +388,10 @@ def test_measured_times(copied, monkeypatch, capfd):
             assert one["ms_per_image"] == pytest.approx(1000 * seconds / batch)
     assert times["networks"]["depthwise"] == times["networks"]["base"]
     assert "ms/image: training step, batch 128" in capfd.readouterr().out
+
+
+def test_results_from_before_there_was_an_option_are_added_to(tmp_path):
+    old = {"options": {"lr": 0.4}}  # no zoom
+    ablations.same_options(old, {"lr": 0.4, "zoom": 1.0}, tmp_path)
+    with pytest.raises(ablations.BenchmarkError, match="holds trainings with zoom 1.0, not 0.5"):
+        ablations.same_options(old, {"lr": 0.4, "zoom": 0.5}, tmp_path)

@@ -166,3 +166,15 @@ def test_the_checksum_knows_what_was_learnt_and_not_how_long_it_took(tmp_path, w
     assert one["seconds"] != two["seconds"] or one["history"] != two["history"]
     assert one["digest"] == two["digest"] == digest(two)
     assert checkpoint.digest({"a": Tensor([0.0])}) != checkpoint.digest({"a": np.zeros(1)})
+
+
+def test_a_checkpoint_from_before_there_was_an_option_is_gone_on_from(tmp_path, monkeypatch, whole):
+    with monkeypatch.context() as patch:
+        stop_in_batch(6, patch)
+        sentence(tmp_path)
+    old = changed(checkpoint.load(tmp_path / "checkpoint.npz"), ("options", "zoom"), MISSING)
+    old["digest"] = digest(old)
+    checkpoint.save(tmp_path / "checkpoint.npz", old)
+    assert "trained with zoom 1.0, not 0.5" in sentence(tmp_path, "--resume", "--zoom", "0.5")
+    script(tmp_path, "--resume")
+    assert_same(learnt(tmp_path), learnt(whole))

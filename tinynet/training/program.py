@@ -15,7 +15,7 @@ from tinynet.training import checkpoint, loop
 from tinynet.training.console import short, tell
 from tinynet.training.finish import finish
 from tinynet.training.folder import CHECKPOINT, run_folder
-from tinynet.training.options import in_words, parse, recorded, same_options, workers_for
+from tinynet.training.options import SINCE, in_words, parse, recorded, same_options, workers_for
 from tinynet.training.run import FORMAT, JUDGED, Run
 
 
@@ -142,14 +142,15 @@ def read_checkpoint(options):
         for name, least in {"seconds": 0, "workers": 1}.items():
             if saved[name] < least:
                 raise checkpoint.CheckpointError(f"its {name} are {saved[name]}")
-        if missing := [name for name in recorded(options) if name not in saved["options"]]:
+        were = {**SINCE, **saved["options"]}
+        if missing := [name for name in recorded(options) if name not in were]:
             raise checkpoint.CheckpointError(f"its options lack {missing[0]!r}")
     except checkpoint.CheckpointError as error:
         raise ValueError(
             f"{path} is not a checkpoint of this script ({error}); give another --out"
         ) from None
     for name, now in recorded(options).items():
-        before = saved["options"][name]
+        before = were[name]
         if type(before) is type(now) and before == now:
             continue
         if name == "teacher":
