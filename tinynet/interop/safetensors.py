@@ -40,10 +40,7 @@ def save_safetensors(path, state):
     """
     safetensors = package("safetensors.numpy")
     found = {}
-    for name, value in named(state, "save_safetensors").items():
-        array = value.to("cpu").numpy() if isinstance(value, Tensor) else np.asarray(value)
-        if array.dtype.kind not in "fiub":
-            raise TypeError(f"save_safetensors: {name!r} holds no numbers but {array.dtype}")
+    for name, array in numbers(state, "save_safetensors"):
         order = array.dtype.newbyteorder("=")
         found[name] = np.array(array, order, order="C")  # the package writes memory as it lies
     with atomic_write(path) as file:
@@ -63,6 +60,15 @@ def named(state, function):
         if not isinstance(name, str):
             raise TypeError(f"{function}: the names of a state_dict are str, got {name!r:.60}")
     return state
+
+
+def numbers(state, function):
+    """(name, array on the CPU) of each entry of a Module or a state_dict. Raises: TypeError."""
+    for name, value in named(state, function).items():
+        array = value.to("cpu").numpy() if isinstance(value, Tensor) else np.asarray(value)
+        if array.dtype.kind not in "fiub":
+            raise TypeError(f"{function}: {name!r} holds no numbers but {array.dtype}")
+        yield name, array
 
 
 def arrays(data):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from tinynet.autograd import Tensor
-from tinynet.interop.safetensors import named
+from tinynet.interop.safetensors import named, numbers
 from tinynet.interop.source import package
 
 
@@ -35,10 +35,7 @@ def to_torch(state):
     Raises: TypeError for something else, WeightsError (a ValueError) without torch.
     """
     torch = package("torch")
-    found = {}
-    for name, value in named(state, "to_torch").items():
-        array = value.to("cpu").numpy() if isinstance(value, Tensor) else np.asarray(value)
-        if array.dtype.kind not in "fiub":
-            raise TypeError(f"to_torch: {name!r} holds no numbers but {array.dtype}")
-        found[name] = torch.from_numpy(np.array(array, order="C"))
-    return found
+    return {
+        name: torch.from_numpy(np.array(array, order="C"))
+        for name, array in numbers(state, "to_torch")
+    }

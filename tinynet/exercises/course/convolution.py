@@ -107,6 +107,16 @@ BY_MINUS = "padding:-padding, padding:-padding]"
 MINUS = "[p:-p] is empty where the padding p is 0; write [p : p + H]."
 ASSIGNED = "several outputs read the same pixel, and only one gradient is kept: add with +=."
 NO_STRIDE = "the outputs are laid next to each other; they are `stride` pixels apart."
+SEEN_WITHOUT_STRIDE = (
+    "seen = padded[:, :, rows, columns]",
+    "seen = padded[:, :, i : i + HO, j : j + WO]",
+    NO_STRIDE,
+)
+PADDED_BEHIND = (
+    "((0, 0), (0, 0), (padding, padding), (padding, padding))",
+    "((0, 0), (0, 0), (0, 2 * padding), (0, 2 * padding))",
+    "the zeros are all below and to the right; half of them belong above and to the left.",
+)
 
 
 @exercise(
@@ -208,16 +218,8 @@ def conv_gx(gy, x, w, stride, padding):
             "gw[:, :, j, i] =",
             "rows and columns of gw change places.",
         ),
-        "padded-behind": (
-            "((0, 0), (0, 0), (padding, padding), (padding, padding))",
-            "((0, 0), (0, 0), (0, 2 * padding), (0, 2 * padding))",
-            "the zeros are all below and to the right; half of them belong above and to the left.",
-        ),
-        "no-stride": (
-            "seen = padded[:, :, rows, columns]",
-            "seen = padded[:, :, i : i + HO, j : j + WO]",
-            NO_STRIDE,
-        ),
+        "padded-behind": PADDED_BEHIND,
+        "no-stride": SEEN_WITHOUT_STRIDE,
         "channels-swapped": (
             "nchv->oc",
             "nchv->co",

@@ -9,6 +9,8 @@ from tinynet.exercises.course.convolution import (
     MINUS,
     NO_STRIDE,
     NOT_CUT,
+    PADDED_BEHIND,
+    SEEN_WITHOUT_STRIDE,
     UNFLIPPED,
     square,
 )
@@ -68,16 +70,8 @@ def _depthwise(x, w, stride, padding):
             "w[:, 0, j, i, None, None]",
             "rows and columns of the filters change places.",
         ),
-        "no-stride": (
-            "seen = padded[:, :, rows, columns]",
-            "seen = padded[:, :, i : i + HO, j : j + WO]",
-            NO_STRIDE,
-        ),
-        "padded-behind": (
-            "((0, 0), (0, 0), (padding, padding), (padding, padding))",
-            "((0, 0), (0, 0), (0, 2 * padding), (0, 2 * padding))",
-            "the zeros are all below and to the right; half of them belong above and to the left.",
-        ),
+        "no-stride": SEEN_WITHOUT_STRIDE,
+        "padded-behind": PADDED_BEHIND,
         "assigned": ("y += ", "y = ", "only the last tap is left: add up all taps with +=."),
     },
 )
@@ -188,16 +182,8 @@ def depthwise_gx(gy, x, w, stride, padding):
             "the taps are filled in from the wrong end: what tap (i, j) saw belongs to "
             "gw[:, 0, i, j].",
         ),
-        "no-stride": (
-            "seen = padded[:, :, rows, columns]",
-            "seen = padded[:, :, i : i + HO, j : j + WO]",
-            NO_STRIDE,
-        ),
-        "padded-behind": (
-            "((0, 0), (0, 0), (padding, padding), (padding, padding))",
-            "((0, 0), (0, 0), (0, 2 * padding), (0, 2 * padding))",
-            "the zeros are all below and to the right; half of them belong above and to the left.",
-        ),
+        "no-stride": SEEN_WITHOUT_STRIDE,
+        "padded-behind": PADDED_BEHIND,
     },
 )
 def depthwise_gw(gy, x, w, stride, padding):
