@@ -32,7 +32,9 @@ SEES = {
     "fast": ENGINE | {"ops", "nn", "optim", "data"},
     "gradcheck": ENGINE,
     "stepper": ENGINE | {"files", "pages"},
-    "lessons": NETWORK | {"tinynet", "mobilenet", "stepper", "files", "data", "training", "pages"},
+    "lessons": NETWORK
+    | {"tinynet", "mobilenet", "stepper", "files", "data", "training", "pages"}
+    | {"interop"},
     "predict": NETWORK | {"files", "data"},
     "training": NETWORK | {"files", "pages", "lock", "optim", "swa_utils", "data", "tinynet"},
     "interop": NETWORK | {"files", "training"},

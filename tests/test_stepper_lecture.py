@@ -152,10 +152,11 @@ def test_which_lessons_have_a_key_picture():
     assert {name for name in ALL if ops[name] & kinds} == STARRED
 
 
+@pytest.mark.parametrize("view", ["#lecture=1", ""], ids=["lecture", "reader"])
 @pytest.mark.parametrize("name", sorted(STARRED))
-def test_in_a_lecture_every_steps_key_picture_is_in_sight(open_page, tmp_path, name):  # noqa: F811
+def test_every_steps_key_picture_is_in_sight(open_page, tmp_path, name, view):  # noqa: F811
     save_lesson(ALL[name], tmp_path / "page.html")
-    page = open_page((tmp_path / "page.html").as_uri() + "#lecture=1", **LECTURE_HALL)
+    page = open_page((tmp_path / "page.html").as_uri() + view, **LECTURE_HALL)
     rows = page.evaluate("""() => timeline.frames.map((_, number) => {
       state.go(number);
       const [side, guide, panel] = ["side", "guide", "panel"].map((id) => dom.get(id));
@@ -165,9 +166,10 @@ def test_in_a_lecture_every_steps_key_picture_is_in_sight(open_page, tmp_path, n
         [guide, picture, side].map((one) => one.getBoundingClientRect());
       const pictures = [picture, ...picture.querySelectorAll("svg")];
       const end = Math.max(...pictures.map((one) => one.getBoundingClientRect().bottom));
+      const enough = Math.min(110, guide.scrollHeight);
       guide.scrollTop = 1e6;
       const last = guide.lastElementChild.getBoundingClientRect().bottom;
-      return {step: number, words: text.height, above: shown.top - text.bottom,
+      return {step: number, words: text.height - enough, above: shown.top - text.bottom,
         below: Math.min(all.bottom, innerHeight) - end, wide: all.right - shown.right,
         last: text.bottom - last, scrolled: side.scrollTop};
     }).filter(Boolean)""")
@@ -175,8 +177,9 @@ def test_in_a_lecture_every_steps_key_picture_is_in_sight(open_page, tmp_path, n
     assert len(rows) == 2 * sum("Conv2d" in op or op == "BatchNorm" for op in ops)
     for row in rows:
         assert row["above"] > 0 and row["below"] >= 0 and row["wide"] >= 0, row
-        assert row["words"] >= 110 and row["last"] >= 0 and row["scrolled"] == 0, row
-    assert small_texts(page, 20) == []
+        assert row["words"] >= 0 and row["last"] >= 0 and row["scrolled"] == 0, row
+    if view:
+        assert small_texts(page, 20) == []
 
 
 def test_fit_fits_both_ways_and_enlarges(show):

@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 import torch_sources
 from browser import open_page  # noqa: F401  (a fixture)
@@ -121,11 +122,15 @@ def test_the_graph_is_that_of_torch(here, name, size):
         for _ in range(20):  # running statistics that fit: else all dies away, and rounding is left
             theirs(torch.rand(16, 3, size, size))
     theirs.eval()
-    state = {key: value.numpy() for key, value in theirs.state_dict().items()}
-    np.savez("weights.npz", **state)
+    weights = "weights.npz" if size == 32 else "weights.safetensors"
+    if size == 32:
+        state = {key: value.numpy() for key, value in theirs.state_dict().items()}
+        np.savez(weights, **state)
+    else:
+        safetensors.torch.save_file(theirs.state_dict(), weights)
     pixels = np.random.default_rng(0).integers(0, 256, (size, size, 3), np.uint8)
     Image.fromarray(pixels).save("image.png")
-    lesson = network_of("source.py:Net", "weights.npz", "image.png")
+    lesson = network_of("source.py:Net", weights, "image.png")
     loss = lesson.build()
     trace = stepper.Trace(loss)
     x = torch.tensor(pixels / 255).permute(2, 0, 1)[None].float().contiguous()
@@ -223,14 +228,16 @@ def test_too_many_ops_end_in_a_sentence(here, capsys, monkeypatch):
     [
         ("gone.npz", "--weights: there is no file gone.npz"),
         ("text.npz", "text.npz holds no weights that can be read"),
-        ("text.npz", "save them with np.savez(FILE, **{name: w.numpy()"),
+        ("text.npz", "save them as .safetensors, or with np.savez(FILE, **{name: w.numpy()"),
+        ("text.safetensors", "text.safetensors: no safetensors file"),
         ("torch.pt", "torch.pt holds no weights that can be read"),
         ("other.npz", "missing stem.weight"),
         ("shape.npz", "wrong shapes: fc.bias (2,) for (7,)"),
     ],
 )
 def test_wrong_weights_end_in_a_sentence(here, capsys, name, words):
-    (here / "text.npz").write_text("not an archive")
+    for name_of_text in ("text.npz", "text.safetensors"):
+        (here / name_of_text).write_text("not an archive")
     torch.save({"a": torch.zeros(2)}, "torch.pt")
     np.savez("other.npz", weight=np.zeros(3))
     state = {k: v.numpy() for k, v in net_state().items()}

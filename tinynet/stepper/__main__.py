@@ -47,7 +47,9 @@ def main(arguments=None):
     parser.add_argument("--gif", metavar="OUT", help="write the lesson's steps as a GIF")
     parser.add_argument("--cost", metavar="OUT", help="write the cost explorer, a web page")
     parser.add_argument("--model", metavar="FILE.py:CLASS", help="a network class of your own")
-    parser.add_argument("--weights", metavar="FILE", help="of --model: its weights, a .npz file")
+    parser.add_argument(
+        "--weights", metavar="FILE", help="of --model: its weights, .npz or .safetensors"
+    )
     parser.add_argument("--image", metavar="FILE", help="of --model: what it sees; default: noise")
     options = parser.parse_args(arguments)
     if options.lesson not in ALL:

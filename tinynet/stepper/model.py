@@ -27,6 +27,7 @@ import tinynet.nn as nn
 import tinynet.nn.functional as F
 from tinynet.data import folder
 from tinynet.files import printable
+from tinynet.interop import load_safetensors
 from tinynet.stepper.recording import record
 from tinynet.training import checkpoint
 
@@ -60,9 +61,9 @@ def prepare(options):
 def network_of(asked, weights=None, image=None):
     """A network class of a file, made and run in evaluation mode.
 
-    Args: asked: "FILE.py:CLASS" or "FILE.py:CLASS(width=0.25)", literals only. weights: a .npz
-    file of arrays by name, or what a training of tinynet saved. image: a file for Pillow; None:
-    random numbers.
+    Args: asked: "FILE.py:CLASS" or "FILE.py:CLASS(width=0.25)", literals only. weights: a
+    .safetensors or .npz file of arrays by name, or what a training of tinynet saved. image: a file
+    for Pillow; None: random numbers.
     Raises ValueError in one sentence for all that fails, also within the user's file.
     """
     path, name, args, kwargs = _parsed(asked)
@@ -192,6 +193,19 @@ def _is(frame, path):
 
 def _load(model, path):
     """Load the weights. Returns what else the file knows: of a training the mean, std and size."""
+    if str(path).endswith(".safetensors"):
+        tree, state = {}, load_safetensors(path)
+    else:
+        tree, state = _archive(path)
+    try:
+        model.load_state_dict(state)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"--weights: {path}: {error}") from None
+    return tree
+
+
+def _archive(path):
+    """(what a training saved, or {}; the weights) of a .npz file."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
@@ -209,14 +223,10 @@ def _load(model, path):
     except Exception as error:  # whatever a file of other origin leads to
         raise ValueError(
             f"--weights: {path} holds no weights that can be read ({printable(error, 80)}); save "
-            "them with np.savez(FILE, **{name: w.numpy() for name, w in "
+            "them as .safetensors, or with np.savez(FILE, **{name: w.numpy() for name, w in "
             "model.state_dict().items()})"
         ) from None
-    try:
-        model.load_state_dict(state)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"--weights: {path}: {error}") from None
-    return tree
+    return tree, state
 
 
 def _run(model, path, tree, image):

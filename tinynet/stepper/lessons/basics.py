@@ -68,18 +68,15 @@ def _descended(words):
       slope {gweight}.
     """,
     claims=("gweight < 0", "next_loss < loss"),
-    extra=lambda trace: {"rate": RATE, "next_loss": _next_loss(trace)},
+    extra={
+        "rate": str(RATE),
+        "next_loss": "((weight - rate * gweight) * x - target) ** 2",
+    },
     table=_descended,
 )
 def descent():
     weight, x, target = leaf(2), constant(1.5), constant(6)
     return _descent(weight, x, target)
-
-
-def _next_loss(trace):
-    named = {node.name: node for node in trace.nodes if node.op is None}
-    weight = named["weight"].value - RATE * trace.gradient(named["weight"])
-    return (weight * named["x"].value - named["target"].value) ** 2
 
 
 @lesson(

@@ -6,7 +6,9 @@ import textwrap
 import numpy as np
 
 from tinynet.stepper.lessons.common import COMMON
+from tinynet.stepper.lessons.following import Following
 from tinynet.stepper.lessons.words import Words, said
+from tinynet.stepper.page.alive import obstacle
 from tinynet.stepper.text import element
 
 
@@ -19,7 +21,8 @@ class Guide:
 
     def __init__(self, lesson, trace):
         self.lesson, self.trace = lesson, trace
-        self.words = Words(trace, lesson.extra(trace))
+        extra = lesson.extra(trace) if callable(lesson.extra) else lesson.extra
+        self.words = Words(trace, extra)
 
     def moments(self):
         """All of the walk, each once: (moment, what the lesson's keys call it, the op's node)."""
@@ -50,6 +53,32 @@ class Guide:
                 }
             found[moment] = {part: words for part, words in entry.items() if words}
         return found
+
+    def follows(self):
+        """What the page needs to tell the lesson of changed values: {moment: {'text', 'note',
+        'ask'}} and the summary as parts, and the claims as trees, on all of which the text relies.
+        None of an exhibit, and where nothing can be changed."""
+        if callable(self.lesson.extra) or obstacle(self.trace):
+            return None
+        page, told = Following(self.words), {}
+        for moment, keys, node in self.moments():
+            entry = {
+                part: self._find(keys, kind) for part, kind in (("text", ""), ("note", "note "))
+            }
+            told[moment] = {part: page.parts(text, node) for part, text in entry.items() if text}
+            ask = self._find(keys, "ask ")
+            if ask:
+                question, answer, why = ask.split(" | ")
+                told[moment]["ask"] = {
+                    "question": page.parts(question, node),
+                    "answer": page.tree(answer.strip("{}"), node),
+                    "why": page.parts(why, node),
+                }
+        return {
+            "told": told,
+            "summary": page.parts(self.lesson.sections["summary"]),
+            "claims": [page.tree(claim) for claim in self.lesson.claims],
+        }
 
     def _text(self, keys, node, kind=""):
         return self.words.filled(self._find(keys, kind), node)
@@ -98,6 +127,7 @@ class Guide:
             "previous": previous,
             "next": following,
             "linked": linked,
+            "follows": self.follows(),
         }
         if self.lesson.table is not None:
             entry["table"] = dict(zip(("title", "head", "rows"), self.table(), strict=True))

@@ -25,9 +25,11 @@ SECTION = re.compile(r"^(\S[^:\n]*): ", re.MULTILINE)
 
 class Lesson(NamedTuple):
     """group: the heading it stands under. sections: {key: text}. claims: expressions that the text
-    relies on; all are true. build(): the loss of a recorded graph. extra(trace): more names for
-    the expressions. table(words): (title, head, rows) shown at the end, or None. twin(): of an
-    exhibit, the same graph with the right backward. code: of an exhibit, the function at fault."""
+    relies on; all are true, and where changed values make one false, the page keeps the lesson's
+    own text. build(): the loss of a recorded graph. extra: further names for the expressions,
+    {name: expression}; of an exhibit extra(trace), {name: what it stands for}. table(words):
+    (title, head, rows) shown at the end, or None. twin(): of an exhibit, the same graph with the
+    right backward. code: of an exhibit, the function at fault."""
 
     name: str
     title: str
@@ -36,7 +38,7 @@ class Lesson(NamedTuple):
     sections: dict
     claims: tuple
     build: Callable
-    extra: Callable
+    extra: dict | Callable
     table: Callable | None = None
     twin: Callable | None = None
     code: Callable | None = None
@@ -46,13 +48,13 @@ class Lesson(NamedTuple):
         return self.sections["aim"]
 
 
-def lesson(name, title, group, minutes, text, claims=(), extra=lambda trace: {}, table=None):
+def lesson(name, title, group, minutes, text, claims=(), extra=None, table=None):
     """A decorator that makes of a function, which builds the graph, a Lesson of that name."""
 
     found = sections(text)
 
     def made(build):
-        return Lesson(name, title, group, minutes, found, claims, build, extra, table)
+        return Lesson(name, title, group, minutes, found, claims, build, extra or {}, table)
 
     return made
 

@@ -7,21 +7,11 @@ import tinynet as tn
 import tinynet.nn.functional as F
 from tinynet.stepper.lessons.lesson import lesson
 from tinynet.stepper.lessons.tensors import constant, leaf
+from tinynet.stepper.lessons.words import softmax
 from tinynet.stepper.recording import record
 
 GROUP = "Losses and training"
 RATE = 0.5
-
-
-def softmax(logits):
-    exps = np.exp(logits - logits.max(1, keepdims=True))
-    return exps / exps.sum(1, keepdims=True)
-
-
-def _probabilities(trace):
-    logits = next(node for node in trace.nodes if "logits" in (node.name, node.label))
-    op = next(node.op for node in trace.nodes if node.name == "SoftmaxCrossEntropy")
-    return {"p": softmax(logits.value), "labels": op.target}
 
 
 @lesson(
@@ -50,12 +40,14 @@ def _probabilities(trace):
       the row adds up to zero: adding a constant to all logits changes no probability.
     """,
     claims=(
+        "labels[0] == 0 and labels[1] == 2",
+        "p[0, 0] > 0.7 and p[1, 2] < 0.1",
         "abs(glogits).max() < 1 / len(logits)",
         "abs(glogits[1]).max() > abs(glogits[0]).max()",
         "total(glogits[0]) == 0",
         "abs(glogits[1, 2] - (p[1, 2] - 1) / len(logits)) < 1e-12",
     ),
-    extra=_probabilities,
+    extra={"p": "softmax(logits)"},
 )
 def cross_entropy():
     logits = leaf([[3, 0, 1], [4, -1, 0]])
@@ -63,14 +55,6 @@ def cross_entropy():
     with record():
         loss = F.cross_entropy(logits, labels)
     return loss
-
-
-def _once(trace):
-    """What the gradient would be with one softmax only."""
-    logits = leaf(next(node for node in trace.nodes if node.name == "logits").value)
-    loss = F.cross_entropy(logits, tn.Tensor(np.array([0, 2])))
-    loss.backward()
-    return {**_probabilities(trace), "right": logits.grad.array, "right_loss": loss.item()}
 
 
 def _both(words):
@@ -115,9 +99,14 @@ def _both(words):
     claims=(
         "abs(right[1, 2] / glogits[1, 2]) > 20",
         "abs(glogits).max() < abs(right).max() / 5",
-        "p[1, 2] < 0.05",
+        "p[1, 2] < 0.05 and p[0, 0] > 0.7",
+        "labels[0] == 0 and labels[1] == 2",
     ),
-    extra=_once,
+    extra={
+        "p": "softmax(logits)",
+        "right": "(p - one_hot(labels, 3)) / len(logits)",
+        "right_loss": "-(log(p[0, labels[0]]) + log(p[1, labels[1]])) / len(logits)",
+    },
     table=_both,
 )
 def double_softmax():
@@ -140,37 +129,26 @@ def _classified(x, weight, bias):
     return logits, loss
 
 
-def _after(trace):
-    """The same network after one step of SGD."""
-    named = {node.name: node.value for node in trace.nodes if node.op is None}
-    x, weight, bias = constant(named["x"]), leaf(named["weight"]), leaf(named["bias"])
-    optimizer = tn.optim.SGD([weight, bias], lr=RATE)
-    logits, loss = _classified(x, weight, bias)
-    loss.backward()
-    optimizer.step()
-    before = softmax(logits.array)
-    logits, loss = _classified(x, weight, bias)
-    return {
-        "rate": RATE,
-        "p": before,
-        "after": {"weight": weight.array, "bias": bias.array, "loss": loss.item()},
-        "p_after": softmax(logits.array),
-        "labels": np.array(LABELS),
-    }
-
-
 def _before_and_after(words):
-    names = words.names
-    after = names["after"]
-    rows = [("loss", names["loss"], after["loss"])]
-    rows += [
-        (f"probability of image {r}'s label", names["p"][r, k], names["p_after"][r, k])
-        for r, k in enumerate(LABELS)
-    ]
+    """The loss, the labels' probabilities and the parameters, before and after a step of `SGD`."""
+    x, weight, bias = constant(words.value("x")), *map(leaf, map(words.value, ("weight", "bias")))
+    optimizer = tn.optim.SGD([weight, bias], lr=RATE)
+    sides = []
+    for _ in range(2):
+        logits, loss = _classified(x, weight, bias)
+        p = softmax(logits.array)
+        arrays = {"weight": weight.array.copy(), "bias": bias.array.copy()}
+        sides.append({"loss": loss.item(), "p": [p[r, k] for r, k in enumerate(LABELS)], **arrays})
+        loss.backward()
+        optimizer.step()
+    before, after = sides
+    rows = [("loss", before["loss"], after["loss"])]
+    for r in range(len(LABELS)):
+        rows.append((f"probability of image {r}'s label", before["p"][r], after["p"][r]))
     for name in ("weight", "bias"):
-        for index in np.ndindex(names[name].shape):
+        for index in np.ndindex(before[name].shape):
             at = ",".join(map(str, index))
-            rows.append((f"{name}[{at}]", names[name][index], after[name][index]))
+            rows.append((f"{name}[{at}]", before[name][index], after[name][index]))
     return f"One step of SGD, lr = {RATE}", ("", "before", "after"), rows
 
 
@@ -191,21 +169,29 @@ def _before_and_after(words):
     backward SoftmaxCrossEntropy: glogits is softmax minus one-hot over {len(x)}: {glogits[0]} for
       the first image, whose label is {labels[0]}.
     ask backward logits: The update is weight - {rate} gweight. gweight[0,0] will be {gweight[0,
-      0]}. Where does weight[0,0] = {weight[0, 0]} go? | {after["weight"][0, 0]} | {weight[0, 0]} -
+      0]}. Where does weight[0,0] = {weight[0, 0]} go? | {new_weight[0, 0]} | {weight[0, 0]} -
       {rate} * {gweight[0, 0]}.
     backward logits: Every weight has its slope now: gweight[0] is {gweight[0]}. The update moves
       all of them at once, each against its own slope.
-    summary: After the step the same batch has the loss {after["loss"]} instead of {loss}. That is
+    summary: After the step the same batch has the loss {new_loss} instead of {loss}. That is
       all of training: this, again and again, on other images.
     note backward logits: The loop is five lines: zero_grad, forward, loss, backward, step. Let
       them name the line that each part of the page belongs to.
     """,
     claims=(
-        'after["loss"] < loss',
-        'all(after["weight"] == weight - rate * gweight)',
-        "all([p_after[r, k] > p[r, k] for r, k in enumerate(labels)])",
+        "new_loss < loss",
+        "labels[0] == 0 and labels[1] == 1 and labels[2] == 1",
+        "abs(p - 0.5).max() < 0.2",
+        "new_p[0, 0] > p[0, 0] and new_p[1, 1] > p[1, 1] and new_p[2, 1] > p[2, 1]",
     ),
-    extra=_after,
+    extra={
+        "rate": str(RATE),
+        "p": "softmax(logits)",
+        "new_weight": "weight - rate * gweight",
+        "new_bias": "bias - rate * gbias",
+        "new_p": "softmax(x @ new_weight.T + new_bias)",
+        "new_loss": "-(log(new_p[0, 0]) + log(new_p[1, 1]) + log(new_p[2, 1])) / len(x)",
+    },
     table=_before_and_after,
 )
 def training_step():

@@ -38,10 +38,13 @@ GROUP = "Networks"
       such blocks follow each other, gy is always among the summands.
     note backward y: Ask what gx would be if the branch's weights were all zero: gy, exactly.
     """,
-    claims=("abs(branch_part).max() < abs(gx).max()", 'uses("x") == 2'),
-    extra=lambda trace: {
-        "branch_part": next(s.gxs[0] for s in trace.steps if s.node.name == "Linear")
-    },
+    claims=(
+        "abs(weight).max() < 0.3",
+        "abs(branch_part[0]).max() < abs(gx[0]).max() / 2",
+        "abs(branch_part).max() < abs(gx).max()",
+        'uses("x") == 2',
+    ),
+    extra={"branch_part": 'sent_by("Linear", 0)'},
 )
 def residual():
     x = leaf([[1, -1, 2], [0, 2, -1]])

@@ -15,7 +15,7 @@ SCRIPTS = (  # in this order; each makes one object, named as its file, that the
     *("folding", "layout", "edges", "cards", "graph", "numerals", "heatmap", "edit", "grab"),
     *("windows", "slide", "im2col", "touches", "mobilenet", "costs"),
     *("flipped", "correlate", "convolution", "batchnorm", "star", "clipped", "labels", "flow"),
-    *("chain", "panel", "quiz", "table", "guide", "notes", "main"),
+    *("chain", "panel", "quiz", "table", "expressions", "guide", "notes", "main"),
 )
 STYLES = ("style", "graph", "panel", "closeup", "guide", "edit", "narrow")
 LIMIT = 4_800_000  # bytes of a page

@@ -4,8 +4,13 @@ const guide = (() => {
   const lesson = JSON.parse(get("lesson").textContent);
   const last = timeline.frames.length - 1;
   const guesses = new Map(); // frame -> what the reader predicted for it; null: asked to be told
+  let followed = null; // the numbers at a point of the reader's: {point, values, gradients, gifts, fits}
   let chosen = null; // among the choices of the fault
   let revealed = false;
+  const WHAT_THE_TEXT_DOES = [
+    "the numbers of this text follow.",
+    "some words would not be true of them, so the text keeps the lesson's own numbers.",
+  ];
   const LEAST = 120; // pixels of the text that are always seen: two lines in a lecture
   get("guide").hidden = !lesson;
   get("guide").setAttribute("aria-live", "polite");
@@ -19,7 +24,39 @@ const guide = (() => {
     return `backward ${frame.step}${again ? " again" : ""}`;
   }
 
-  const told = (number) => (lesson && lesson.told[moment(number)]) || {};
+  /** The numbers at the reader's own values, if the lesson's words are true of them too. */
+  function follow() {
+    if (!lesson?.follows || !edits.any()) return null;
+    const { point } = edits;
+    if (followed?.point !== point) {
+      const values = engine.forward(data, point);
+      followed = { point, values, ...engine.backward(data, point, values) };
+      followed.fits = lesson.follows.claims.every((claim) => expressions.of(claim, followed));
+    }
+    return followed.fits ? followed : null;
+  }
+
+  function told(number) {
+    const numbers = follow();
+    if (!numbers) return (lesson && lesson.told[moment(number)]) || {};
+    const { text, note, ask } = lesson.follows.told[moment(number)];
+    const filled = (parts) => parts && expressions.text(parts, numbers);
+    return {
+      text: filled(text),
+      note: filled(note),
+      ask: ask && {
+        question: filled(ask.question),
+        answer: expressions.of(ask.answer, numbers),
+        why: filled(ask.why),
+      },
+    };
+  }
+
+  function summary() {
+    const numbers = follow();
+    return numbers ? expressions.text(lesson.follows.summary, numbers) : lesson.summary;
+  }
+
   const text = (number) => told(number).text || timeline.sentence(number);
 
   /** Text in which `this` is code. */
@@ -93,7 +130,8 @@ const guide = (() => {
   }
 
   function table({ title, head, rows }) {
-    return make("details", { open: true }, make("summary", null, title), [
+    const whose = edits.any() ? " (the lesson's own numbers)" : "";
+    return make("details", { open: true }, make("summary", null, title + whose), [
       make("div", { class: "scroll" }, dom.table(head, rows, { class: "terms" })),
     ]);
   }
@@ -137,14 +175,14 @@ const guide = (() => {
     lesson.table && table(lesson.table),
     lesson.choose && choose(lesson.choose),
     (!lesson.choose || chosen === lesson.choose.right) &&
-      say("summary", make("b", null, "To keep: "), words(lesson.summary)),
+      say("summary", make("b", null, "To keep: "), words(summary())),
     neighbour(lesson.next, "Next lesson", "next"),
   ];
 
   function draw() {
     if (!lesson) return;
     const frame = state.frame;
-    const changed = edits.any(); // then what is asked has another answer
+    const other = edits.any() && !follow(); // then what is asked has another answer
     get("guide").replaceChildren(
       make(
         "div",
@@ -161,10 +199,10 @@ const guide = (() => {
       ...[
         frame === 0 && neighbour(lesson.previous, "Before", "prev"),
         frame === 0 && say("aim", make("b", null, "Aim: "), words(lesson.aim)),
-        changed && say("changed", "You have changed values: the text keeps the lesson's own numbers."),
+        edits.any() && say("changed", `You have changed values: ${WHAT_THE_TEXT_DOES[Number(other)]}`),
         say("told", words(text(frame))),
-        !changed && verdict(frame),
-        frame === last ? ending() : !changed && question(frame + 1),
+        !other && verdict(frame),
+        frame === last ? ending() : !other && question(frame + 1),
         notes.shown() && notes.here(frame),
       ]
         .flat()
@@ -174,22 +212,30 @@ const guide = (() => {
     fit();
   }
 
-  /** In a lecture a long text scrolls: the picture that it speaks of stays in sight below it. */
+  /** The picture that a text speaks of stays in sight below it: a long text scrolls, and where that
+   * is not enough the picture comes before what flows. */
   function fit() {
     const place = get("guide");
     place.style.maxHeight = "";
     place.removeAttribute("tabindex");
     const picture = get("panel").querySelector(".paths, .slide");
-    if (!lesson || !view.lecture || !picture) return;
-    const [end, end0] = [picture, place].map((one) => one.getBoundingClientRect().bottom);
-    const room = get("side").clientHeight - (end - end0) - 4;
-    place.style.maxHeight = `${Math.max(LEAST, room)}px`;
+    const scrolls = getComputedStyle(get("side")).overflowY === "auto"; // not on a phone
+    if (!lesson || !scrolls || !picture) return;
+    if (room(picture) < LEAST) get("panel").querySelector(".first").before(picture.closest("details"));
+    place.style.maxHeight = `${Math.max(LEAST, room(picture))}px`;
     if (place.scrollHeight > place.clientHeight) place.tabIndex = 0; // the arrow keys scroll it
   }
 
+  /** How high the text may be, so that all of the picture is seen. */
+  function room(picture) {
+    const [end, text] = [picture, get("guide")].map((one) => one.getBoundingClientRect().bottom);
+    return get("side").clientHeight - (end - text) - 4;
+  }
+
   state.listen((what) => {
+    if (what === "edit") guesses.clear();
     if (what === "frame" || what === "edit") draw();
     if (what === "frame") get("guide").scrollTop = 0;
   });
-  return { lesson, told, text, words, draw, fit, last, moment };
+  return { lesson, told, text, summary, words, draw, fit, last, moment };
 })();

@@ -13,8 +13,8 @@ const layout = (() => {
   const wide = (text, per) => Math.ceil(text.length * per);
 
   function opWidth(node) {
-    const text = Math.max(wide(data.title(node), 8.4), wide(data.shape(node.shape), 6.8) + 20);
-    return Math.min(250, Math.max(162, text + 44));
+    const text = Math.max(wide(data.title(node), 9), wide(data.shape(node.shape), 6.8) + 20);
+    return Math.min(280, Math.max(162, text + 44));
   }
 
   function chipWidth(node) {
@@ -28,7 +28,7 @@ const layout = (() => {
   function measure(item) {
     if (item.items) {
       if (item.open) return layers(item);
-      const text = Math.max(wide(item.title, 8.4) + 30, wide(item.subtitle, 6.4));
+      const text = Math.max(wide(item.title, 9) + 30, wide(item.subtitle, 6.4));
       const half = Math.min(280, Math.max(196, text + 40)) / 2;
       return { item, left: half, right: half, height: GROUP_HEIGHT };
     }

@@ -56,7 +56,7 @@ const notes = (() => {
         part("Note", note(frame)),
         ask && part("Ask", `${ask.question} The answer: ${data.format(ask.answer, 4)}.`),
         next === null
-          ? part("To keep", guide.lesson.summary)
+          ? part("To keep", guide.summary())
           : part("Next", guide.text(next)),
       ]
         .flat()

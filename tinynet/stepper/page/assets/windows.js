@@ -104,7 +104,7 @@ const windows = (() => {
       for (let col = 0; col < cols; col++) shown.push(value(row, col) ?? 0);
     const unit =
       (!cell && legible(shown, width)) ||
-      Math.max(12, Math.min(cell || 38, Math.floor(most / Math.max(width, 4))));
+      Math.max(8, Math.min(cell || 38, Math.floor(most / Math.max(width, 4))));
     const numbers = numerals.fits(shown, unit);
     const parts = [];
     for (let row = -t; row < rows + b; row++) {
