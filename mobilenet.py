@@ -300,6 +300,14 @@ def load_network(path):
     return network_file.load(path, build)
 
 
+def load_weights(path, labels=None, size=None, top=True):
+    """The network in a file of Keras, TensorFlow, timm or torch, or of tinynet: what
+    tinynet.interop.pretrained.load does."""
+    from tinynet.interop import pretrained  # here, not at the top: most trainings need none of it
+
+    return pretrained.load(path, build, BLOCKS, labels=labels, size=size, top=top)
+
+
 # what a training script needs to know of this file: see tinynet.training.program.Program
 FOR_TRAINING = {
     "networks": tuple(NETWORKS),
@@ -307,15 +315,8 @@ FOR_TRAINING = {
     "decay_groups": decay_groups,
     "save_network": save_network,
     "load_network": load_network,
+    "load_weights": load_weights,
 }
-
-
-def load_weights(path, labels=None, size=None):
-    """The network in a file of Keras, TensorFlow, timm or torch, or of tinynet: what
-    tinynet.interop.pretrained.load does."""
-    from tinynet.interop import pretrained  # here, not at the top: training needs none of it
-
-    return pretrained.load(path, build, BLOCKS, labels=labels, size=size)
 
 
 def predict(images, weights=None, device="cpu", labels=None, size=None):

@@ -4,6 +4,7 @@
     python train_cifar100.py --preset fast --data-dir data --resume  # go on where a run stopped
     python train_cifar100.py --dataset shapes               # no download
     python train_cifar100.py --dataset folder --data-dir photos --resolution 64
+    python train_cifar100.py --dataset folder --data-dir photos --init runs/cifar100 --freeze stem
     mpiexec -n 8 python train_cifar100.py --data-dir data   # on several machines
 
 The loop is `tinynet/training/loop.py`; here stand the recipes. A run writes all it has to --out.

@@ -18,6 +18,7 @@ from benchmarks.ablation_studies import KINDS, NETWORKS, STUDIES, rows_of
 from benchmarks.results import ROOT
 from tinynet.summary import summary
 from tinynet.training import checkpoint, curves
+from tinynet.training.options import SINCE
 
 FURTHER = (
     *("--", "--dataset", "shapes", "--per-class", "2", "--val-per-class", "1"),
@@ -391,7 +392,7 @@ def test_measured_times(copied, monkeypatch, capfd):
 
 
 def test_results_from_before_there_was_an_option_are_added_to(tmp_path):
-    old = {"options": {"lr": 0.4}}  # no zoom
-    ablations.same_options(old, {"lr": 0.4, "zoom": 1.0}, tmp_path)
+    old, now = {"options": {"lr": 0.4}}, {"lr": 0.4, **SINCE}  # no zoom
+    ablations.same_options(old, now, tmp_path)
     with pytest.raises(ablations.BenchmarkError, match="holds trainings with zoom 1.0, not 0.5"):
-        ablations.same_options(old, {"lr": 0.4, "zoom": 0.5}, tmp_path)
+        ablations.same_options(old, {**now, "zoom": 0.5}, tmp_path)

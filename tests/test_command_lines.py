@@ -13,6 +13,7 @@ COMMANDS = {
     "train_cifar100.py": "Train MobileNetV1 on CIFAR-100",
     "train_stl10.py": "Train MobileNetV1 on STL-10",
     "docs/notebooks/make.py": "Make the notebooks",
+    "docs/pictures/draw.py": "Draw the figures",
     "-m tinynet.stepper": "The built-in lessons",
     "-m tinynet.doctor": "What tinynet finds on this machine",
     "-m tinynet.exercises": "write a function in NumPy, and be told what is wrong",

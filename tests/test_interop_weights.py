@@ -1,6 +1,7 @@
 """Weights of other programs: each naming and file gives the logits of a network of torch."""
 
 import json
+import re
 
 import foreign_weights as foreign
 import numpy as np
@@ -133,6 +134,33 @@ def test_names_of_slim_with_a_background_class_and_averages(tmp_path):
     (tmp_path / "names.txt").write_text("".join(f"thing {i}\n" for i in range(1000)))
     info = mobilenet.load_weights(tmp_path / "w.npz", labels=tmp_path / "names.txt")[1]
     assert info["classes"][:2] == ["background", "thing 0"] and len(info["classes"]) == 1001
+
+
+BIASED = {  # how each names its arrays, and the bias of a kernel
+    "timm": ("paper", foreign.timm, ("weight", "bias")),
+    "Sequential": ("paper", lambda m: dict(m.state_dict()), ("weight", "bias")),
+    "Keras": ("tensorflow", foreign.keras, ("(depthwise_)?kernel", "bias")),
+    "Keras 3": ("tensorflow", foreign.keras_3_groups, ("0", "1")),
+    "TF-slim": ("slim", foreign.slim, ("(depthwise_)?weights", "biases")),
+}
+
+
+@pytest.mark.parametrize("kind", BIASED)
+def test_a_bias_in_front_of_a_batchnorm_is_taken_off_its_mean(kind, tmp_path):
+    network, name, (kernel, bias) = BIASED[kind]
+    model = foreign.network(network)
+    arrays = {key: np.asarray(array) for key, array in name(model).items()}
+    keys = [key for key, array in arrays.items() if array.ndim == 4][:27]
+    convolutions = [m for m in model.modules() if isinstance(m, torch.nn.Conv2d)]
+    for key, layer in zip(keys, convolutions, strict=True):
+        layer.bias = torch.nn.Parameter(0.2 * torch.randn(layer.out_channels))
+        arrays[re.sub(f"{kernel}$", bias, key)] = layer.bias.detach().numpy()
+    np.savez(tmp_path / "w.npz", **arrays)
+    assert_equal_logits(tmp_path / "w.npz", model)
+    arrays[re.sub(f"{kernel}$", bias, keys[0])] = np.ones(2, np.float32)
+    np.savez(tmp_path / "w.npz", **arrays)
+    with pytest.raises(interop.WeightsError, match=r"has the shape \(2,\), but its layer has"):
+        mobilenet.load_weights(tmp_path / "w.npz")
 
 
 @pytest.mark.parametrize("width", [0.05, 0.3, 0.75])

@@ -141,6 +141,8 @@ SLIM = Naming(
     ignored=r"^global_step$|^beta\d_power$|/(RMSProp|Adam|Momentum)(_\d+)?$",
     network="slim",
 )
+# what a kernel's bias is called: of the last part of the kernel's key
+BIASES = {"weight": "bias", "weights": "biases", "kernel": "bias", "0": "1"}
 NAMINGS = (OURS, TIMM, KERAS, KERAS_3, SLIM)
 
 
@@ -213,8 +215,9 @@ class _Listed(Naming):
 def state(naming, arrays, strides):
     """Arrays by keys of a naming -> (a state_dict of MobileNetV1, our keys -> theirs).
 
-    Without both arrays of the last layer the state has none either. Raises: ValueError that names
-    the first key that lacks.
+    Without both arrays of the last layer the state has none either. A kernel's bias, which ours
+    lack, is taken off the mean of the BatchNorm behind it: (x + bias) - mean = x - (mean - bias).
+    Raises: ValueError that names the first key that lacks, or does not fit.
     """
     arrays, keys = naming.tidied(arrays), naming.keys(strides)
     top = [ours for ours in keys if ours.startswith("classifier.")]
@@ -223,4 +226,16 @@ def state(naming, arrays, strides):
     for key in keys.values():
         if key not in arrays:
             raise ValueError(f"the weights lack {key!r}")
-    return {ours: naming.ours(ours, arrays[key]) for ours, key in keys.items()}, keys
+    found = {ours: naming.ours(ours, arrays[key]) for ours, key in keys.items()}
+    for ours, kernel in [(ours, key) for ours, key in keys.items() if ours.endswith(".0.weight")]:
+        stem, part = re.fullmatch(r"(.*?)(?:depthwise_)?(\w+)", kernel).groups()
+        bias, mean = stem + BIASES[part], ours.replace(".0.weight", ".1.running_mean")
+        if bias in arrays:
+            if np.shape(arrays[bias]) != found[mean].shape:
+                raise ValueError(
+                    f"{bias!r} has the shape {np.shape(arrays[bias])}, but its layer has "
+                    f"{found[mean].shape} channels"
+                )
+            keys[ours.replace("weight", "bias")] = bias
+            found[mean] = found[mean] - arrays[bias]
+    return found, keys

@@ -13,7 +13,7 @@ from tinynet.training import network as network_file
 SIZE, CROP = 224, 0.875  # of ImageNet's photos; its shorter side is resized to SIZE / CROP
 
 
-def load(path, build, blocks, *, labels=None, size=None):
+def load(path, build, blocks, *, labels=None, size=None, top=True):
     """The network in a file of weights, tinynet's own among them, and how to feed it.
 
     Args:
@@ -21,6 +21,8 @@ def load(path, build, blocks, *, labels=None, size=None):
             of each of its blocks at width 1.
         labels: None, or a file of names, as `names_of` reads it.
         size: None, or the edge of the images in pixels, if not what the file says (else 224).
+        top: False takes weights without a last layer as well; "classes" is None for these, and the
+            model's last layer has one output, with random weights.
     Returns: the model in evaluation mode, and a dict as `training.network.load` returns it.
     Raises: ValueError in one sentence that names the first key or shape that does not fit.
     """
@@ -29,28 +31,29 @@ def load(path, build, blocks, *, labels=None, size=None):
         model, info = network_file.load(path, build)
     else:
         with reading(path):
-            model, info = _model(found, build, blocks)
+            model, info = _model(found, build, blocks, top)
     if labels is not None:
         info["classes"] = names_of(labels, info["options"]["num_classes"])
     return model, info if size is None else {**info, "size": size}
 
 
-def _model(found, build, blocks):
+def _model(found, build, blocks, top):
     strides = [stride for stride, _ in blocks]
     naming = names.recognised(found.arrays, strides)
     state, keys = names.state(naming, found.arrays, strides)
     other = [key for key in naming.tidied(found.arrays) if key not in keys.values()]
     if other:
         raise WeightsError(f"{other[0]!r:.80} is no part of MobileNetV1 in {naming.title} names")
-    if "classifier.weight" not in state:
+    has_top = "classifier.weight" in state
+    if top and not has_top:
         raise WeightsError(
             "its last layer is missing (Keras's include_top=False), so it can name nothing; take "
-            "the weights with their top"
+            "the weights with their top, or train a last layer: train_cifar100.py --init FILE"
         )
     options, images = _facts(found, naming)
     size = images.pop("size", SIZE)
     mean, std = images.pop("mean"), images.pop("std")
-    classes = state["classifier.weight"].shape[0] if state["classifier.weight"].ndim else 0
+    classes = (np.shape(state.get("classifier.weight", 0)) or (0,))[0]
     options = {**options, "width": _width(state, keys, blocks), "num_classes": max(1, classes)}
     model = build(naming.network, **options)
     fitting = {name: tensor.shape for name, tensor in model.state_dict().items()}
@@ -66,11 +69,11 @@ def _model(found, build, blocks):
                 state[name] = array.astype(np.float32)
         if array.dtype.kind != "f" or not np.isfinite(state[name]).all():
             raise WeightsError(f"{keys[name]!r} must hold finite numbers")
-    model.load_state_dict(state)
+    model.load_state_dict(state, strict=has_top)
     return model.eval(), {
         "network": naming.network,
         "options": options,
-        "classes": [f"class {i}" for i in range(options["num_classes"])],
+        "classes": [f"class {i}" for i in range(classes)] if has_top else None,
         "mean": np.asarray(mean, np.float64),
         "std": np.asarray(std, np.float64),
         "size": size,

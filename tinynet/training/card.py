@@ -49,6 +49,7 @@ def model_card(path, facts):
 
     Args: facts: a dict with the keys
         title: the heading.
+        origin: sentences, of the weights that the training began with, and of frozen ones.
         network, width: as for mobilenet.build. size: edge of its images, in pixels.
         classes: their names.
         accuracy: {"test": (top-1, top-5), "validation": ...}, shares from 0 to 1; None: unknown.
@@ -64,7 +65,7 @@ def model_card(path, facts):
     Raises: KeyError without a title, OSError in one sentence.
     """
     folder = os.path.dirname(os.path.abspath(path))
-    parts = [f"# {_text(facts['title'])}", _what(facts)]
+    parts = [f"# {_text(facts['title'])}", _what(facts), _text(facts.get("origin", ""))]
     for heading, body in (
         ("Accuracy", _accuracy(facts)),
         ("Data", _data(facts)),

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import io
+import itertools
 import math
 import os
 import sys
@@ -67,14 +68,23 @@ def plot(history, path):
     """Draw a `History` into the PNG file `path`; replaces the file in one moment.
 
     Columns drawn, as far as they are there: train_loss and val_loss; train_accuracy and
-    val_accuracy (shares from 0 to 1, drawn in percent); lr. Each line carries its name and its
-    last value at its end. A user's own settings of matplotlib change nothing.
+    val_accuracy (shares from 0 to 1, drawn in percent); lr, and "lr NAME". Each line carries its
+    name and its last value at its end. A user's own settings of matplotlib change nothing.
 
     Raises: ValueError if the history has none of these columns, OSError in one sentence,
         RuntimeError in one sentence where matplotlib fails.
     """
     drawn = []
+    scaled = {}  # columns with the same rates are one line
+    for name in (history.rows or [{}])[0]:
+        if name.startswith("lr "):
+            scaled.setdefault(tuple(history.column(name)[1]), []).append(name)
     for *panel, names in PANELS:
+        if names[0][1] == "lr":
+            same = [
+                (", ".join(n.removeprefix("lr ") for n in them), them) for them in scaled.values()
+            ]
+            names = [*names, *((label, them[0], GREY) for label, them in same)]
         lines = [(label, *history.column(name), colour) for label, name, colour in names]
         lines = [line for line in lines if line[1]]
         if lines:
@@ -149,7 +159,7 @@ def _label_ends(ax, lines, factor, form, height):
             labels.append([place, f"{name} {form.format(factor * values[-1])}".strip(), colour])
     labels.sort()
     gap = 0.26 / height  # about a line of text, as a share of the panel
-    for below, above in zip(labels, labels[1:], strict=False):
+    for below, above in list(itertools.pairwise(labels)) * 9:  # of two labels once would do
         push = max(0.0, gap - (above[0] - below[0])) / 2
         below[0], above[0] = below[0] - push, above[0] + push
     for place, text, colour in labels:

@@ -4,6 +4,7 @@ import tinynet as tn
 from tinynet import nn, parallel
 from tinynet.nn import functional as F
 from tinynet.summary import summary
+from tinynet.training import finetune
 from tinynet.training.console import short, tell, warn
 from tinynet.training.loop import judge, outputs
 from tinynet.training.options import in_words, parse, recorded
@@ -93,6 +94,7 @@ def facts(run, made):
     recipe = {**recorded(options), "teacher": options.teacher}
     return {
         "title": f"MobileNetV1 on {SETS[options.dataset]}",
+        "origin": finetune.described(run),
         "network": options.network,
         "width": options.width,
         "size": size,

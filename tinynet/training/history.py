@@ -12,7 +12,8 @@ class History:
     """The course of a training: `rows`, a list of dicts, one for each epoch, in order.
 
     The columns are what the training appends; `curves.plot` looks for `train_loss`, `val_loss`,
-    `train_accuracy`, `val_accuracy` (shares from 0 to 1) and `lr`.
+    `train_accuracy`, `val_accuracy` (shares from 0 to 1), `lr`, and `lr NAME` of parameters with a
+    rate of their own.
     """
 
     def __init__(self):

@@ -11,6 +11,7 @@ import numpy as np
 
 import tinynet as tn
 from tinynet import nn, parallel
+from tinynet.training import finetune
 from tinynet.training.console import progress_bar
 from tinynet.training.metrics import Average, accuracy
 from tinynet.training.nonfinite import first_nonfinite
@@ -41,7 +42,7 @@ def train(run):
             found = evaluate(run.result, run.val_loader, run.criterion, run.options.device)
             run.end_epoch(
                 epoch=epoch + 1,
-                lr=run.scheduler.get_last_lr()[0],
+                **finetune.rates(run.options, run.optimizer, run.scheduler),
                 train_loss=loss,
                 train_accuracy=share_right,
                 **{f"val_{name}": value for name, value in found.items()},
@@ -58,7 +59,7 @@ def train_epoch(run, epoch, stop):
     asked to stop before the end."""
     options, model, optimizer, progress = run.options, run.model, run.optimizer, run.progress
     began = time.perf_counter() - progress.seconds
-    model.train()
+    finetune.train(model)
     optimizer.zero_grad()
     loader = run.train_loader
     loader.set_epoch(epoch, start=progress.batches)

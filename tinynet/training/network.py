@@ -104,7 +104,11 @@ def _of_training(tree):
         **{name: tree[name] for name in ("classes", "mean", "std")},
         "model": model,
         "network": options["network"],
-        "options": {"width": options["width"], "num_classes": len(tree["classes"])},
+        "options": {
+            **(tree["init"]["build"] if "init" in tree else {}),
+            "width": options["width"],
+            "num_classes": len(tree["classes"]),
+        },
         "size": tree.get("size", SIZES.get(options.get("dataset"))),
         "card": {"test_accuracy": test["accuracy"]},
     }

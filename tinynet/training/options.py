@@ -5,6 +5,7 @@ import math
 
 from tinynet import cores, parallel
 from tinynet.files import printable
+from tinynet.training.finetune import FROM_WEIGHTS
 
 # Images per worker and step for --workers auto. With fewer, the statistics of a share are noise (Wu
 # and He, "Group normalization", arXiv 1803.08494, figure 1).
@@ -18,7 +19,7 @@ ELSEWHERE = (
     *("tf32", "workers", "tensorboard", "film"),
 )
 # What runs did before there was such an option; their records lack it.
-SINCE = {"zoom": 1.0}
+SINCE = {"zoom": 1.0, "init": None, "freeze": [], "lr_scale": []}
 FAULTS = ("softmax-twice", "test-statistics", "swapped-cosine")
 
 
@@ -26,10 +27,12 @@ def parse(program, arguments=None):
     """The options as a namespace: those of the command line, of --preset where it names none, and
     of the script."""
     parser = make_parser(program)
-    preset = parser.parse_known_args(arguments)[0].preset
-    if preset:
-        parser.set_defaults(**program.presets[preset])
-    options = parser.parse_args(arguments)
+    first = parser.parse_known_args(arguments)[0]
+    if first.preset:
+        parser.set_defaults(**program.presets[first.preset])
+    # with --init None stands for what the weights say, whatever a preset or the script would take
+    start = {} if first.init is None else dict.fromkeys(FROM_WEIGHTS)
+    options = parser.parse_args(arguments, argparse.Namespace(**start))
     if options.batch_size % options.accumulate:
         parser.error(
             f"--accumulate {options.accumulate} does not divide --batch-size {options.batch_size}"
@@ -126,6 +129,16 @@ def make_parser(program):
         f"{', '.join(FAULTS)}")
     add("--seed", type=number(int, 0, LARGEST_SEED), default=0,
         help="of weights, order and augmentation")
+    group("fine-tuning")
+    add("--init", metavar="FILE",
+        help="begin with these weights: network.npz or the folder of another run, or a file of "
+        "timm, torch, Keras or TensorFlow; they decide --network, --width and how images are "
+        "normalised, and --resolution unless that is given")
+    add("--freeze", nargs="+", action="extend", default=[], metavar="PREFIX",
+        help="leave the parameters of these names as they are, such as: stem blocks.0")
+    add("--lr-scale", nargs="+", action="extend", default=[], type=prefix_and_factor,
+        metavar="PREFIX=FACTOR",
+        help="multiply the learning rate of the parameters of these names, such as: blocks=0.1")
     group("files")
     add("--out", default="runs/train", metavar="DIR", help="folder for all that a run writes")
     add("--resume", action="store_true", help="go on from the checkpoint in --out")
@@ -164,6 +177,16 @@ def number(kind, low, high=math.inf):
         return value
 
     return parse
+
+
+def prefix_and_factor(text):
+    """The argument PREFIX=FACTOR as it is, refused in a sentence where it is something else."""
+    prefix, _, factor = text.rpartition("=")
+    if not prefix:
+        shown = repr(text if len(text) <= 40 else text[:37] + "...")
+        raise argparse.ArgumentTypeError(f"expected PREFIX=FACTOR, such as blocks=0.1, got {shown}")
+    number(float, 1e-6, 1e6)(factor)
+    return text
 
 
 def number_of_workers(text):

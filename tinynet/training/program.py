@@ -11,7 +11,7 @@ import numpy as np
 
 from tinynet import backend, parallel
 from tinynet.files import printable
-from tinynet.training import checkpoint, loop
+from tinynet.training import checkpoint, finetune, loop
 from tinynet.training.console import short, tell
 from tinynet.training.finish import finish
 from tinynet.training.folder import CHECKPOINT, run_folder
@@ -32,6 +32,7 @@ class Program(NamedTuple):
     decay_groups: Callable  # (model, weight_decay, depthwise) -> parameter groups
     save_network: Callable
     load_network: Callable
+    load_weights: Callable  # of other programs too: (path, top=) -> (Module, facts)
 
 
 def main(program, arguments=None):
@@ -96,7 +97,10 @@ def work(options, program):
         saved = read_checkpoint(options) if options.resume and parallel.rank == 0 else None
         saved = parallel.broadcast(saved)
         if options.preset:
-            words = in_words(options, program.presets[options.preset])
+            chosen = program.presets[options.preset]
+            if options.init is not None:
+                chosen = [name for name in chosen if name not in finetune.FROM_WEIGHTS]
+            words = in_words(options, chosen)
             tell(f"preset {options.preset}: {shlex.join(words)}")
         training = Run(options, program, saved)
     except (ValueError, OSError) as error:  # about options and files, whichever worker finds it
@@ -143,13 +147,17 @@ def read_checkpoint(options):
             if saved[name] < least:
                 raise checkpoint.CheckpointError(f"its {name} are {saved[name]}")
         were = {**SINCE, **saved["options"]}
+        if were["init"] is not None:
+            checkpoint.expect(saved, {"init": finetune.KEPT})
         if missing := [name for name in recorded(options) if name not in were]:
             raise checkpoint.CheckpointError(f"its options lack {missing[0]!r}")
     except checkpoint.CheckpointError as error:
         raise ValueError(
             f"{path} is not a checkpoint of this script ({error}); give another --out"
         ) from None
-    for name, now in recorded(options).items():
+    if options.init is not None and options.init == were["init"]:
+        finetune.settle(options, saved["init"])
+    for name, now in {"init": options.init, **recorded(options)}.items():
         before = were[name]
         if type(before) is type(now) and before == now:
             continue

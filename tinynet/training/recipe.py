@@ -57,7 +57,8 @@ def make_schedule(options, optimizer, steps):
     if options.schedule == "onecycle":
         # the highest rate is that of the step `warmup`, counted from 0
         share = {} if warmup is None else {"pct_start": (warmup + 1) / (total + 1)}
-        return schedules.OneCycleLR(optimizer, max_lr=options.lr, total_steps=total + 1, **share)
+        highest = [group["lr"] for group in optimizer.param_groups]
+        return schedules.OneCycleLR(optimizer, max_lr=highest, total_steps=total + 1, **share)
     if "swapped-cosine" in options.faults:
         after = schedules.LambdaLR(optimizer, lambda n: (1 - math.cos(math.pi * n / rest)) / 2)
     elif options.schedule == "cosine":

@@ -12,7 +12,7 @@ from tinynet.data import Loader, augment
 from tinynet.data.images import Images
 from tinynet.files import atomic_write
 from tinynet.nn import functional as F
-from tinynet.training import checkpoint, loop
+from tinynet.training import checkpoint, finetune, loop
 from tinynet.training.console import short, tell, warn
 from tinynet.training.folder import CHECKPOINT, drop_earlier
 from tinynet.training.history import History
@@ -54,6 +54,7 @@ class Run:
         self.history, self.epochs_done, self.progress = History(), 0, loop.Progress()
         self.best, self.test, self.test_reads = None, None, 0
         self.warned, self.dropped, self.events = set(), False, None
+        self.origin = finetune.begin(options, program, saved)
         tn.manual_seed(options.seed)
         # the test set is not looked at before the end: the curves show images held out of train
         everything = load_set(options, "train")
@@ -64,7 +65,9 @@ class Run:
                 "training images, of which some must be left to train on; lower it"
             )
         self.train_set, self.val_set = everything.split(options.val_per_class, seed=0)
-        self.mean, self.std = self.train_set.channel_stats()
+        self.image_stats = self.mean, self.std = self.train_set.channel_stats()
+        if self.origin is not None:
+            self.mean, self.std = self.origin["mean"], self.origin["std"]
         self.class_names = self.train_set.class_names
         steps = len(self.train_set) // options.batch_size
         if not steps:
@@ -84,9 +87,12 @@ class Run:
             drop_last=True,  # a last batch of one or two images would upset BatchNorm
         )
         self.val_loader = self.loader(self.val_set)
-        self.model = program.build(
-            options.network, len(self.class_names), options.width, dropout=options.dropout
-        ).to(options.device)
+        self.model = finetune.build(program, options, self.origin, len(self.class_names))
+        if self.origin is not None and saved is None:
+            tell(finetune.take(self.model, self.origin, self.class_names, options.init))
+            self.origin["image_stats"] = self.image_stats
+        self.model.to(options.device)
+        finetune.freeze(self.model, options.freeze)
         if options.batchnorm == "sync":
             nn.SyncBatchNorm.convert_sync_batchnorm(self.model)
         self.average = None
@@ -100,6 +106,7 @@ class Run:
         groups = program.decay_groups(
             self.model, options.weight_decay, options.depthwise_weight_decay
         )
+        groups = finetune.group_by_rate(self.model, groups, options)
         self.optimizer = make_optimizer(options, groups)
         self.scheduler = make_schedule(options, self.optimizer, steps)
         if options.tensorboard and parallel.rank == 0:
@@ -162,9 +169,9 @@ class Run:
     def share_statistics(self):
         """Workers that normalise by statistics of their own take the mean of these."""
         if self.options.batchnorm == "local":
-            parallel.average_buffers(self.model)
+            parallel.average_buffers(finetune.Moving(self.model))
             if self.average is not None:
-                parallel.average_buffers(self.average)
+                parallel.average_buffers(finetune.Moving(self.average))
 
     def end_epoch(self, *, epoch, seconds, images_per_second, **row):
         """Note the numbers of an epoch, save, and tell of it."""
@@ -228,6 +235,7 @@ class Run:
             "best": self.best,
             **{f"test_{name}": self.test and self.test[name] for name in JUDGED},
             "test_reads": self.test_reads,
+            **({} if self.origin is None else {"init": {n: self.origin[n] for n in finetune.KEPT}}),
         }
 
     def write(self, state):
@@ -288,6 +296,7 @@ class Run:
                 "num_classes": len(self.class_names),
                 "width": self.options.width,
                 "dropout": self.options.dropout,
+                **finetune.more_options(self.origin),
             },
             classes=self.class_names,
             mean=self.mean,
@@ -309,11 +318,14 @@ class Run:
         where = short(self.out / CHECKPOINT)
         if list(self.class_names) != saved["classes"]:
             raise ValueError(f"{where} was trained on other classes; give the same images")
-        for name in ("mean", "std"):
-            if not np.array_equal(getattr(self, name), saved[name]):
+        stats = saved["mean"], saved["std"]
+        if self.origin is not None:
+            stats = saved["init"]["image_stats"]
+        for name, before, now in zip(("mean", "std"), stats, self.image_stats, strict=True):
+            if not np.array_equal(before, now):
                 raise ValueError(
-                    f"{where} was trained on other images ({name} {saved[name]}, not "
-                    f"{getattr(self, name)}); give the same images, or another --out"
+                    f"{where} was trained on other images ({name} {before}, not {now}); give the "
+                    "same images, or another --out"
                 )
         if self.teacher and self.teacher.digest != saved.get("teacher", self.teacher.digest):
             raise ValueError(f"{where} had another network for its --teacher; give the same one")
@@ -368,7 +380,8 @@ class Run:
             mine, counted = per_worker, per_worker if parallel.rank == 0 else []
         for name, buffer in self.buffers():
             values = [worker["buffers"][name] for worker in mine]
-            value = values[0] if buffer.dtype.kind != "f" else sum(values) / len(values)
+            same = all(np.array_equal(other, values[0]) for other in values)
+            value = values[0] if same or buffer.dtype.kind != "f" else sum(values) / len(values)
             buffer.copy_(tn.Tensor(np.asarray(value, buffer.dtype)))
         for kind in ("losses", "hits"):
             average = getattr(self.progress, kind)

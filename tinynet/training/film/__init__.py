@@ -18,7 +18,7 @@ from tinynet import nn, parallel
 from tinynet.files import atomic_write
 from tinynet.nn import functional as F
 from tinynet.pages import DOM, as_json, filled
-from tinynet.training import checkpoint
+from tinynet.training import checkpoint, finetune
 from tinynet.training.console import warn
 
 FORMAT = "tinynet film"
@@ -119,7 +119,7 @@ class Film:
 def _gradients(run, x, y, weights):
     """RMS of the loss's gradient with respect to each weight, in training mode; the statistics
     that this moves are put back."""
-    model = run.model.train()
+    model = finetune.train(run.model)
     before = [(buffer, buffer.clone()) for buffer in model.buffers()]
     run.optimizer.zero_grad()
     try:
