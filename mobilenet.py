@@ -4,6 +4,7 @@
     python mobilenet.py table
     python mobilenet.py predict photo.jpg
     python mobilenet.py predict photo.jpg --weights model.safetensors --labels names.txt
+    python mobilenet.py export --weights runs/NAME --out network.onnx
 
 Howard et al., "MobileNets: Efficient Convolutional Neural Networks for Mobile Vision
 Applications", arXiv 1704.04861. Table 1 there prints stride 2 on the last depthwise layer; the
@@ -11,6 +12,7 @@ sizes it prints beside it need stride 1, which is what stands here.
 """
 
 import argparse
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -301,7 +303,7 @@ def load_network(path):
 
 
 def load_weights(path, labels=None, size=None, top=True):
-    """The network in a file of Keras, TensorFlow, timm or torch, or of tinynet: what
+    """The network in a file of Keras, TensorFlow, timm, torch, ONNX or tinynet: what
     tinynet.interop.pretrained.load does."""
     from tinynet.interop import pretrained  # here, not at the top: most trainings need none of it
 
@@ -324,15 +326,48 @@ def predict(images, weights=None, device="cpu", labels=None, size=None):
     from tinynet import backend  # here, not at the top: the other commands need no images
     from tinynet.predict import show
 
-    try:
-        if weights is None and not WEIGHTS.exists():
-            raise ValueError(f"there is no {WEIGHTS}; name the weights with --weights FILE")
+    with said():
         backend.check_device(device)
-        model, info = load_weights(WEIGHTS if weights is None else weights, labels, size)
+        model, info = trained(weights, labels, size)
         summary(model, (3, info["size"], info["size"]))  # are the images large enough?
-    except (ValueError, RuntimeError) as error:
-        sys.exit(f"mobilenet.py: {error}")
     return show(model, info, images, device)
+
+
+def export(out, weights=None, labels=None, size=None):
+    """What `python mobilenet.py export` does: the ending of `out` says which file is written."""
+    from tinynet import interop  # here, not at the top: the other commands write none
+    from tinynet.autograd import zeros
+    from tinynet.interop import pretrained
+
+    with said():
+        if not out.endswith((".onnx", ".safetensors", ".npz")):
+            raise ValueError(f"--out must end in .onnx, .safetensors or .npz, got {out!r}")
+        model, info = trained(weights, labels, size)
+        size = info["size"]
+        if out.endswith(".onnx"):
+            facts = pretrained.config_of(info)
+            x = zeros(1, 3, size, size)
+            interop.save_onnx(model, x, out, "images", "logits", metadata=facts)
+        elif out.endswith(".safetensors"):
+            interop.save_safetensors(out, model)
+        else:
+            save_network(out, model, **info)
+    print(f"{out}: {os.path.getsize(out):,} bytes; {len(info['classes'])} classes, {size}x{size}")
+
+
+@contextlib.contextmanager
+def said():
+    """What goes wrong with a file, as the one sentence with which the command ends."""
+    try:
+        yield
+    except (ValueError, RuntimeError, OSError) as error:
+        sys.exit(f"mobilenet.py: {error}")
+
+
+def trained(weights, labels, size):
+    if weights is None and not WEIGHTS.exists():
+        raise ValueError(f"there is no {WEIGHTS}; name the weights with --weights FILE")
+    return load_weights(WEIGHTS if weights is None else weights, labels, size)
 
 
 def main(arguments=None):
@@ -351,21 +386,36 @@ def main(arguments=None):
     see.add_argument(
         "--weights",
         metavar="FILE",
-        help="of Keras, TensorFlow, timm, torch or a training; default: trained on CIFAR-100",
+        help="of Keras, TensorFlow, timm, torch, ONNX or a training; default: trained on CIFAR-100",
     )
     see.add_argument("--labels", metavar="FILE", help="names of the outputs: JSON, or one a line")
     see.add_argument("--resolution", type=int, help="image size; default: what the file says")
     see.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="default: cpu")
+    give = commands.add_parser("export", help="write a trained network for other programs")
+    give.add_argument(
+        "--weights", metavar="FILE", help="as for predict; default: trained on CIFAR-100"
+    )
+    give.add_argument(
+        "--out",
+        metavar="FILE",
+        required=True,
+        help="ends in .onnx, .safetensors (the weights alone) or .npz (tinynet's own)",
+    )
+    give.add_argument("--labels", metavar="FILE", help="names of the outputs, as for predict")
+    give.add_argument("--resolution", type=int, help="image size; default: what the file says")
     options = parser.parse_args(arguments)
     try:
         if options.command == "table":
             print(paper_table())
         elif options.command == "summary":
             print_summary(options, parser)
-        elif not options.images:
+        elif options.command == "predict" and not options.images:
             see.error("name one image or more: python mobilenet.py predict photo.jpg")
         elif options.resolution is not None and not 1 <= options.resolution <= 4096:
-            see.error(f"--resolution must be from 1 to 4096 pixels, got {options.resolution}")
+            wrong = f"--resolution must be from 1 to 4096 pixels, got {options.resolution}"
+            (see if options.command == "predict" else give).error(wrong)
+        elif options.command == "export":
+            export(options.out, options.weights, options.labels, options.resolution)
         elif not predict(
             *(options.images, options.weights, options.device),
             *(options.labels, options.resolution),

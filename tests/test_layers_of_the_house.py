@@ -58,6 +58,7 @@ ALONE = {  # who may
     "PIL": ("tinynet/data/folder.py",),
     "safetensors": ("tinynet/interop/safetensors.py",),
     "h5py": ("tinynet/interop/hdf5.py",),
+    "onnx": ("tinynet/interop/onnx/write.py", "tinynet/interop/onnx/file.py"),
 }
 
 

@@ -27,7 +27,7 @@ import mobilenet
 import tinynet as tn
 import train_cifar100
 import train_stl10
-from tinynet import parallel
+from tinynet import interop, parallel
 from tinynet.autograd.tape import sorted_ops
 from tinynet.data import shapes
 from tinynet.fast.cuda import graph
@@ -602,3 +602,11 @@ def test_the_example_of_the_docs(tmp_path, undrawn, monkeypatch, capsys):
     first = mobilenet.load_weights("runs/shapes")[0]
     for before, after in zip(first.blocks.parameters(), model.blocks.parameters(), strict=True):
         assert np.array_equal(before.numpy(), after.numpy())
+
+
+def test_a_network_in_onnx_is_not_one_that_the_training_makes(tmp_path):
+    path = tmp_path / "net.onnx"
+    interop.save_onnx(mobilenet.build("cifar-2x2", 10, 0.25), tn.zeros(1, 3, 32, 32), path)
+    words = refused(tmp_path / "out", "--init", path)
+    assert "holds a network of its own" in words and "interop.load_onnx" in words
+    assert not (tmp_path / "out" / "checkpoint.npz").exists()

@@ -5,29 +5,35 @@ import io
 import os
 import re
 import zipfile
+from typing import Any
 
+from tinynet.files import printable
 from tinynet.interop import hdf5, safetensors, tensorflowjs
+from tinynet.interop.onnx.graph import Graph
 from tinynet.interop.source import UNPACKED, WeightsError, content, json_of, reading
 from tinynet.training import checkpoint
 
+# of a ModelProto: the version of the format, then the tag of one of the next fields
+ONNX = re.compile(rb"\x08[\x01-\x7f][\x12\x1a\x22\x28\x32\x3a\x42\x72]")
 JSON_TEXT = re.compile(rb'\s*\{\s*["}]')
 KERAS_WEIGHTS, KERAS_CONFIG = "model.weights.h5", "config.json"  # the entries of a .keras file
 MOST_ENTRIES = 10_000
 IN_FOLDERS = ("model.json", "model.safetensors")
 READ = (
-    "expected safetensors, Keras's .h5 or .keras, .npz, the model.json of TensorFlow.js, or a file "
-    "of tinynet"
+    "expected safetensors, ONNX, Keras's .h5 or .keras, .npz, the model.json of TensorFlow.js, or "
+    "a file of tinynet"
 )
 
 
 @dataclasses.dataclass
 class Contents:
     """arrays: names -> arrays, as the file has them. topology: Keras's dict of the layers, or {}.
-    folder: where the file lies."""
+    folder: where the file lies. graph: of an ONNX file, which has no arrays here, the network."""
 
     arrays: dict
     topology: dict = dataclasses.field(default_factory=dict)
     folder: str = "."
+    graph: Any = None
 
 
 def read(path):
@@ -48,10 +54,11 @@ def read(path):
             raise WeightsError(f"the folder {path} holds neither {' nor '.join(IN_FOLDERS)}")
         path = os.path.join(path, found[0])
     with reading(path):
-        return _contents(content(path), os.path.dirname(path))
+        return _contents(content(path), path)
 
 
-def _contents(data, folder):
+def _contents(data, path):
+    folder = os.path.dirname(path)
     if data.startswith(b"PK"):
         found = _of_zip(data)
     elif data.startswith(hdf5.MAGIC):
@@ -60,6 +67,8 @@ def _contents(data, folder):
         found = Contents(*tensorflowjs.read(json_of(data, "the file"), folder))
     elif data[8:9] == b"{":
         found = Contents(safetensors.arrays(data))
+    elif ONNX.match(data):
+        found = Contents({}, graph=Graph.of(data, printable(path)))
     elif data.startswith(b"\x80"):
         raise _pickled()
     else:

@@ -1,15 +1,18 @@
-"""A MobileNetV1 from a file of weights of any program that `containers` and `names` know."""
+"""A MobileNetV1 from a file of weights of any program that `containers` and `names` know, or
+whichever network an ONNX file has."""
 
 import json
 import os
 
 import numpy as np
 
+from tinynet.autograd import no_grad, zeros
 from tinynet.files import printable
 from tinynet.interop import containers, keras, names
 from tinynet.interop.source import WeightsError, content, json_of, reading
 from tinynet.training import network as network_file
 
+CONFIG = "pretrained_cfg"  # timm's name for how the images go
 SIZE, CROP = 224, 0.875  # of ImageNet's photos; its shorter side is resized to SIZE / CROP
 
 
@@ -31,7 +34,10 @@ def load(path, build, blocks, *, labels=None, size=None, top=True):
         model, info = network_file.load(path, build)
     else:
         with reading(path):
-            model, info = _model(found, build, blocks, top)
+            if found.graph is None:
+                model, info = _model(found, build, blocks, top)
+            else:
+                model, info = _of_graph(found.graph, size)
     if labels is not None:
         info["classes"] = names_of(labels, info["options"]["num_classes"])
     return model, info if size is None else {**info, "size": size}
@@ -80,6 +86,63 @@ def _model(found, build, blocks, top):
         "images": {"crop": CROP, **images},
         "card": {},
     }
+
+
+def _of_graph(graph, size):
+    """(model, info) of a network in ONNX that gives one row of numbers for each image.
+
+    What timm calls pretrained_cfg, among the file's metadata as JSON, says how the images and the
+    classes go; else ImageNet's mean and deviation and the input's size are taken.
+    """
+    if len(graph.inputs) != 1 or len(graph.inputs[0][1]) != 4 or len(graph.outputs) != 1:
+        raise WeightsError("expected a network of one input (N, 3, H, W) and one output")
+    config = json_of(graph.metadata.get(CONFIG, "{}").encode(), CONFIG)
+    images = {**names.IMAGENET, **_of_timm(config)} if config else {**names.IMAGENET, "crop": CROP}
+    edge = graph.inputs[0][1][2]
+    wanted, there = size, images.pop("size", SIZE)
+    size = there if size is None else size
+    if isinstance(edge, int):
+        size = edge
+    if type(size) is not int or not 1 <= size <= 4096:
+        raise WeightsError(f"images of {size!r:.40} pixels; expected 1 to 4096")
+    if wanted not in (None, size):
+        raise WeightsError(f"its images have {size}x{size} pixels, not {wanted}x{wanted}")
+    graph.end_before_softmax()  # `predict` has its own
+    with no_grad(), np.errstate(all="ignore"):
+        shape = graph(zeros(1, 3, size, size)).shape
+    if len(shape) != 2:
+        raise WeightsError(f"for one image it gives the shape {shape}; expected (1, classes)")
+    classes = config.get("label_names")
+    if classes is None:
+        classes = [f"class {i}" for i in range(shape[1])]
+    if not isinstance(classes, list) or len(classes) != shape[1]:
+        raise WeightsError(f"its label_names are not the names of its {shape[1]:,} outputs")
+    return graph, {
+        "network": "onnx",
+        "options": {"num_classes": shape[1]},
+        "classes": [_name(entry) for entry in classes],
+        "mean": np.asarray(images.pop("mean"), np.float64),
+        "std": np.asarray(images.pop("std"), np.float64),
+        "size": size,
+        "images": images,
+        "card": {"test_accuracy": config.get("test_accuracy")},
+    }
+
+
+def config_of(info):
+    """What `load` returns beside the model as metadata for `save_onnx`, so that `load` has it
+    again."""
+    size, images = info["size"], info["images"]
+    config = {
+        "input_size": [3, size, size],
+        "mean": np.asarray(info["mean"]).tolist(),
+        "std": np.asarray(info["std"]).tolist(),
+        "crop_pct": images.get("crop"),
+        "interpolation": images.get("resample"),
+        "label_names": info["classes"],
+        "test_accuracy": info["card"].get("test_accuracy"),
+    }
+    return {CONFIG: {name: value for name, value in config.items() if value is not None}}
 
 
 def _width(state, keys, blocks):

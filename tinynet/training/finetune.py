@@ -4,6 +4,7 @@ Yosinski et al., "How transferable are features in deep neural networks?" (arXiv
 """
 
 from tinynet import parallel
+from tinynet.files import printable
 
 FROM_WEIGHTS = "network", "width", "resolution"  # options that --init decides
 LAST = "classifier."  # the layer that names the classes
@@ -42,6 +43,11 @@ def begin(options, program, saved):
 def read(path, program):
     """The weights in a file and what they expect of images, as a dict."""
     model, info = program.load_weights(path, top=False)
+    if info["network"] not in program.networks:  # ONNX
+        raise ValueError(
+            f"--init {printable(path)} holds a network of its own, and the training makes one of "
+            f"{', '.join(program.networks)}; interop.load_onnx gives a Module to train in Python"
+        )
     build = {n: v for n, v in info["options"].items() if n not in ("num_classes", "dropout")}
     return {
         "network": info["network"],
