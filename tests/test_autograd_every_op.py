@@ -50,6 +50,7 @@ def written(a, b):
 
 
 REPEATED = (np.array([0, 2, 2, 0]), np.array([1, 1, 1, 3]))
+CONDITION = np.arange(12).reshape(3, 4) % 3 > 0
 LABELS = [2, 0, 3]
 DISTRIBUTION = np.full((3, 4), 0.25)
 
@@ -66,6 +67,7 @@ CASES = {
     "number to the power": (lambda a: 2.5**a, normal(5)),
     "maximum": (lambda a, b: a.maximum(b), spaced(3, 4), spaced(4) + 0.01),
     "minimum": (lambda a, b: a.minimum(b), spaced(3, 4), spaced(4) + 0.01),
+    "where": (lambda a, b: a.where(tn.Tensor(CONDITION), b), normal(3, 1), normal(4)),
     "negate": (lambda a: -a, normal(3)),
     "exp": (lambda a: a.exp(), normal(3)),
     "log": (lambda a: a.log(), positive(3)),
@@ -73,6 +75,7 @@ CASES = {
     "sigmoid": (lambda a: a.sigmoid(), normal(5)),
     "tanh": (lambda a: a.tanh(), normal(5)),
     "abs": (abs, spaced(6)),
+    "round": (lambda a: a.round() * a, spaced(6)),
     "clip": (lambda a: a.clip(-1, 2), spaced(12)),
     "clip one side": (lambda a: a.clip(max=0.5), spaced(12)),
     "sum": (lambda a: a.sum(1), normal(2, 3, 4)),
@@ -84,6 +87,9 @@ CASES = {
     "amin": (lambda a: a.amin(), spaced(2, 3)),
     "max along": (lambda a: a.max(1).values, spaced(2, 3, 4)),
     "min along": (lambda a: a.min(-1, keepdim=True).values, spaced(2, 3)),
+    "topk": (lambda a: a.topk(2, 1).values, spaced(2, 3, 4)),
+    "gather": (lambda a: a.gather(0, tn.tensor([[2, 2], [0, 1]])), normal(3, 4)),
+    "norm": (lambda a: a.norm(dim=1), normal(3, 4)),
     "matmul": (lambda a, b: a @ b, normal(3, 4), normal(4, 2)),
     "matmul of square matrices": (lambda a, b: a @ b, normal(3, 3), normal(3, 3)),
     "matmul vectors": (lambda a, b: a @ b, normal(4), normal(4)),
@@ -104,6 +110,9 @@ CASES = {
     "transfer": (lambda a: Transfer.apply(a, device="cpu") * 2, normal(3)),
     "relu": (F.relu, spaced(20)),
     "relu6": (F.relu6, spaced(40, low=-4.0, high=10.0)),
+    "elu": (lambda a: F.elu(a, 0.7), spaced(20)),
+    "softplus": (lambda a: F.softplus(a, 1.5, 4.0), spaced(20)),
+    "gelu": (F.gelu, spaced(20)),
     "batch norm, training": (batch_norm(True), normal(3, 2, 2, 2), positive(2), normal(2)),
     "batch norm, evaluation": (batch_norm(False), normal(3, 2, 2, 2), positive(2), normal(2)),
     "conv": (conv(padding=1), normal(2, 2, 4, 3), normal(3, 2, 3, 3), normal(3)),
@@ -140,6 +149,11 @@ CASES = {
     "cross-entropy of probabilities": (
         lambda a: F.cross_entropy(a, tn.tensor(DISTRIBUTION, dtype=a.dtype)),
         normal(3, 4),
+    ),
+    "binary cross-entropy": (
+        lambda a, t: F.binary_cross_entropy(a, t, reduction="none"),
+        spaced(5, low=0.1, high=0.9),
+        spaced(5, low=0.0, high=1.0),
     ),
     "pad": (lambda a: F.pad(a, (1, 2, 0, 1), value=3.0), normal(2, 1, 2, 2)),
     "average pool": (lambda a: F.avg_pool2d(a, 3, 2, 1), normal(2, 1, 5, 4)),

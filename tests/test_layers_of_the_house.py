@@ -10,11 +10,14 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 # autograd is two layers, between which the ops lie: the tape, and the Tensor made of ops
-ENGINE = {"backend", "check", "tape", "tensor"}
+ENGINE = {"absent", "backend", "check", "tape", "tensor"}
 NETWORK = ENGINE | {"ops", "nn", "summary", "cores", "parallel"}
 SEES = {
+    "absent": set(),
     "backend": set(),
-    "cuda": {"backend"},
+    "cuda": {"absent", "backend"},
+    "accelerator": {"backend"},
+    "backends": set(),
     "files": set(),
     "pages": set(),
     "lock": {"files"},
@@ -23,9 +26,11 @@ SEES = {
     "parallel": {"backend", "cores", "tape"},
     "check": {"backend", "tape"},
     "ops": {"backend", "tape"},
-    "tensor": {"backend", "check", "tape", "ops"},
+    "tensor": {"absent", "backend", "check", "tape", "ops"},
     "nn": ENGINE | {"ops", "parallel"},
     "optim": ENGINE,
+    "utils": ENGINE,
+    "serialization": ENGINE | {"files", "training"},  # inside a function: training needs the rest
     "swa_utils": ENGINE | {"nn", "optim"},  # the one file of optim in which there is a Module
     "data": {"backend", "tape", "parallel", "files", "lock"},
     # whatever it replaces: ops, an optimiser's update, what a Sequential does with its layers
@@ -45,7 +50,20 @@ SEES = {
     "train_*": NETWORK
     | {"files", "tinynet", "mobilenet", "optim", "data", "training", "gradcheck"},
     # its __init__.py, the only one to name fast: without that folder everything works
-    "tinynet": NETWORK | {"cuda", "optim", "data", "training", "gradcheck", "stepper", "fast"},
+    "tinynet": NETWORK
+    | {
+        "accelerator",
+        "backends",
+        "cuda",
+        "serialization",
+        "utils",
+        "optim",
+        "data",
+        "training",
+        "gradcheck",
+        "stepper",
+        "fast",
+    },
     "benchmarks": NETWORK
     | {"files", "tinynet", "mobilenet", "optim", "data", "training", "train_*"}
     | {"fast", "doctor"},

@@ -52,6 +52,8 @@ SINGLE = {
     "cosine": lambda s, o: s.CosineAnnealingLR(o, 50),
     "cosine up again": lambda s, o: s.CosineAnnealingLR(o, T_max=8, eta_min=0.003),
     "cosine of one": lambda s, o: s.CosineAnnealingLR(o, 1),
+    "restarts": lambda s, o: s.CosineAnnealingWarmRestarts(o, 7),
+    "restarts, longer": lambda s, o: s.CosineAnnealingWarmRestarts(o, 3, T_mult=2, eta_min=0.001),
     "onecycle": lambda s, o: s.OneCycleLR(o, 0.4, STEPS),
     "onecycle groups": lambda s, o: s.OneCycleLR(
         o, [0.4, 0.1], epochs=7, steps_per_epoch=10, base_momentum=[0.8, 0.7], max_momentum=0.9
@@ -68,6 +70,9 @@ COMBINED = {
     "warm-up, steps": lambda s, o: warmup_then(s, o, lambda o: s.MultiStepLR(o, [20, 40])),
     "warm-up, lambda": lambda s, o: warmup_then(s, o, lambda o: s.LambdaLR(o, Halve(10))),
     "warm-up, onecycle": lambda s, o: warmup_then(s, o, lambda o: s.OneCycleLR(o, 0.4, 66)),
+    "warm-up, restarts": lambda s, o: warmup_then(
+        s, o, lambda o: s.CosineAnnealingWarmRestarts(o, 4, 3)
+    ),
     "three in turn": lambda s, o: s.SequentialLR(
         o, [s.LinearLR(o, 0.2, total_iters=8), s.StepLR(o, 3), s.CosineAnnealingLR(o, 20)], [8, 40]
     ),

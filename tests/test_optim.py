@@ -1,4 +1,4 @@
-"""SGD, Adam and AdamW against torch, step for step; wrong arguments."""
+"""The optimisers against torch, step for step; wrong arguments."""
 
 import itertools
 
@@ -36,9 +36,23 @@ ADAM_OPTIONS = grid(
     amsgrad=[False, True],
     maximize=[False, True],
 )
-CASES = [("SGD", options) for options in SGD_OPTIONS] + [
-    (name, options) for name in ("Adam", "AdamW") for options in ADAM_OPTIONS
+RMSPROP_OPTIONS = grid(
+    alpha=[0.99, 0.5],
+    weight_decay=[0, 0.05],
+    momentum=[0, 0.9],
+    centered=[False, True],
+    maximize=[False, True],
+)
+ADADELTA_OPTIONS = grid(
+    rho=[0.9, 0.5], eps=[1e-6, 0.1], weight_decay=[0, 0.05], maximize=[False, True]
+)
+CASES = [
+    *(("SGD", options) for options in SGD_OPTIONS),
+    *((name, options) for name in ("Adam", "AdamW") for options in ADAM_OPTIONS),
+    *(("RMSprop", options) for options in RMSPROP_OPTIONS),
+    *(("Adadelta", options) for options in ADADELTA_OPTIONS),
 ]
+ALL = ["SGD", "Adam", "AdamW", "RMSprop", "Adadelta"]
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
@@ -63,10 +77,14 @@ def test_large_parameters_equal_torch(name, shape):
     assert_equal(ours, theirs)
 
 
-@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW"])
+@pytest.mark.parametrize("name", ALL)
 def test_defaults_and_argument_order_are_torchs(name):
-    positional = {"SGD": (0.2, 0.8, 0.0, 0.01, True), "Adam": (0.2, (0.8, 0.9), 1e-3, 0.01, True)}
-    for args in ((), positional.get(name, positional["Adam"])):
+    positional = {
+        "SGD": (0.2, 0.8, 0.0, 0.01, True),
+        "RMSprop": (0.2, 0.8, 1e-3, 0.01, 0.7, True),
+        "Adadelta": (0.2, 0.8, 1e-3, 0.01),
+    }
+    for args in ((), positional.get(name, (0.2, (0.8, 0.9), 1e-3, 0.01, True))):
         ours, theirs = make_twins()
         optimizer = getattr(optim, name)(ours, *args)
         reference = getattr(torch.optim, name)(theirs, *args)
@@ -78,7 +96,13 @@ def test_defaults_and_argument_order_are_torchs(name):
 
 @pytest.mark.parametrize(
     ("name", "options"),
-    [("SGD", {"momentum": 0.9, "dampening": 0.1}), ("Adam", {"eps": 0.1}), ("AdamW", {})],
+    [
+        ("SGD", {"momentum": 0.9, "dampening": 0.1}),
+        ("Adam", {"eps": 0.1}),
+        ("AdamW", {}),
+        ("RMSprop", {"momentum": 0.9, "alpha": 0.9}),
+        ("Adadelta", {"rho": 0.5, "eps": 0.1}),
+    ],
 )
 def test_parameters_stay_in_their_arrays_and_in_float32(name, options):
     def train(number):
@@ -100,13 +124,13 @@ def test_parameters_stay_in_their_arrays_and_in_float32(name, options):
 
 
 @pytest.mark.parametrize("options", [{}, {"maximize": True}, {"weight_decay": 0.1}])
-@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW"])
+@pytest.mark.parametrize("name", ALL)
 def test_a_step_leaves_the_gradient_alone(name, options):
     (p,), _ = make_twins(np.float32, [(7,)])
     gradient = np.linspace(-1, 1, 7, dtype=np.float32)
     p.grad = Tensor(gradient.copy())
     optimizer = getattr(optim, name)([p], lr=0.1, **options)
-    if name == "SGD":
+    if name in ("SGD", "RMSprop"):
         optimizer.param_groups[0]["momentum"] = 0.9
     for _ in range(3):  # the first momentum buffer must not share memory with the gradient
         optimizer.step()
@@ -130,7 +154,7 @@ def test_momentum_is_torchs_and_not_the_variant_with_lr_inside():
         np.testing.assert_allclose(p.numpy(), q.detach().numpy(), rtol=1e-14)
 
 
-@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW"])
+@pytest.mark.parametrize("name", ALL)
 def test_groups_have_hyperparameters_of_their_own(name):
     def build(package, params):
         groups = [
@@ -324,6 +348,9 @@ WRONG = [
         "dampening=0.1",
     ),
     ("SGD", [{"params": [P], "lr": -1}], {}, ValueError, "lr"),
+    ("RMSprop", [P], {"alpha": -1}, ValueError, "RMSprop: alpha must be at least 0, got -1"),
+    ("RMSprop", [P], {"momentum": "a"}, TypeError, "momentum"),
+    ("Adadelta", [P], {"rho": 1.5}, ValueError, "Adadelta: rho must be .*at most 1, got 1.5"),
     ("Adam", [P], {"lr": -1}, ValueError, "lr"),
     ("Adam", [P], {"eps": -1e-8}, ValueError, "eps"),
     ("Adam", [P], {"betas": 0.9}, TypeError, "betas.*pair"),

@@ -13,6 +13,9 @@ RESUMABLE = [
     ("SGD", {"momentum": 0}),
     ("Adam", {"weight_decay": 0.01}),
     ("AdamW", {"amsgrad": True}),
+    ("RMSprop", {"momentum": 0.9, "centered": True}),
+    ("RMSprop", {"weight_decay": 0.01}),
+    ("Adadelta", {"rho": 0.5}),
 ]
 
 

@@ -113,6 +113,8 @@ OPTIMIZERS = {
     "SGD": {"momentum": 0.9, "nesterov": True},
     "Adam": {"amsgrad": True},
     "AdamW": {},
+    "RMSprop": {"centered": True},
+    "Adadelta": {},
 }
 
 
@@ -120,7 +122,8 @@ OPTIMIZERS = {
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_spoiled_state_of_an_optimizer(name):
     source = trained(name, **OPTIMIZERS[name])
-    lr_scheduler.OneCycleLR(source, 0.4, 10)  # leaves keys in the groups
+    cycle_momentum = name != "Adadelta"  # which has none
+    lr_scheduler.OneCycleLR(source, 0.4, 10, cycle_momentum=cycle_momentum)  # leaves keys in groups
     saved = source.state_dict()
     for path, wrong, _ in spoil(name, saved, lambda: trained(name, **OPTIMIZERS[name])):
         own = at(saved, path)

@@ -84,6 +84,17 @@ CASES = {
     "Tanh": lambda: a.tanh(),
     "Abs": lambda: abs(ties - 2),
     "Clip": lambda: ties.clamp(0, 6) + ties.clamp(min=2) + ties.clamp(max=2),
+    "Where": lambda: (row * 1).where(a > 0, b),
+    "Where, one number": lambda: a.where(row < 0, 2.5),
+    "Round": lambda: (ties / 4).round() * ties,
+    "ELU": lambda: F.elu(a * 3, 0.7) + F.elu(ties).sum(),
+    "Softplus": lambda: F.softplus(a * 9, 1.5, 8.0),
+    "GELU": lambda: F.gelu(a * 3),
+    "Softplus in a loss": lambda: F.binary_cross_entropy_with_logits(a * 9, b.sigmoid()),
+    "BinaryCrossEntropy": lambda: F.binary_cross_entropy(a.sigmoid(), b.sigmoid()),
+    "BinaryCrossEntropy of 0 and 1": lambda: F.binary_cross_entropy(
+        F.relu6(ties) / 6, tn.ones(2, 4, dtype=tn.float64)
+    ),
     "ReLU": lambda: F.relu(a) + F.relu(row),
     "ReLU at its kink": lambda: F.relu(ties),
     "ReLU6 at its kinks": lambda: F.relu6(ties),

@@ -3,6 +3,8 @@ images, padding modes, containers, schedules by a measure, initial weights. Agai
 
 import itertools
 import math
+import operator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from helpers import assert_same, compare_with_torch, run_on_both
 import tinynet as tn
 import tinynet.nn as nn
 import tinynet.nn.functional as F
-from tinynet import optim
+from tinynet import absent, optim
 
 
 def normal(*shape):
@@ -252,6 +254,21 @@ def test_exponential():
     np.testing.assert_allclose(*rates, rtol=1e-12)
 
 
+@pytest.mark.parametrize("options", [{"T_0": 3}, {"T_0": 2, "T_mult": 2, "eta_min": 0.01}])
+def test_restarts_by_fractions_of_an_epoch(options):
+    rates = []
+    for library, optimizer in optimizers():
+        schedule = library.CosineAnnealingWarmRestarts(optimizer, **options)
+        found = []
+        for step in range(90):
+            optimizer.step()
+            # back to whole epochs now and then, and a jump back to the start
+            schedule.step(*(() if step % 17 == 16 else (step % 60 / 4,)))
+            found.append([*schedule.get_last_lr(), schedule.last_epoch, schedule.T_cur])
+        rates.append(found)
+    np.testing.assert_allclose(*rates, rtol=1e-12)
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -338,3 +355,44 @@ def test_dirac_and_eye(shape, groups):
 def test_initial_weights_of_too_few_axes(name):
     with pytest.raises(ValueError, match=f"init.{name}: needs"):
         getattr(nn.init, name)(tn.ones(3))
+
+
+# what is left out
+
+
+def test_a_name_that_is_left_out_says_what_to_use():
+    for owner, name, words in (
+        (tn, "einsum", "tinynet has no 'einsum'; instead: @, permute and sum"),
+        (tn.ones(1), "half", "Tensor has no 'half'; instead: float32 or float64"),
+        (nn, "LSTM", "tinynet.nn has no 'LSTM'; instead: Linear"),
+        (nn.ReLU(), "register_full_backward_hook", "ReLU has no 'register_full_backward_hook'"),
+        (F, "kl_div", "tinynet.nn.functional has no 'kl_div'; instead: log_softmax"),
+        (nn.utils, "weight_norm", "tinynet.nn.utils has no 'weight_norm'"),
+        (optim, "Adagrad", "tinynet.optim has no 'Adagrad'; instead: SGD"),
+        (optim.lr_scheduler, "CyclicLR", "has no 'CyclicLR'; instead: LambdaLR"),
+        (tn.cuda, "amp", "tinynet.cuda has no 'amp'"),
+        (tn.utils.data, "Sampler", "tinynet.utils.data has no 'Sampler'; instead: a list"),
+        (tn, "anything", "tinynet has no attribute 'anything'$"),
+        (tn.ones(1), "anything", "Tensor has no attribute 'anything'$"),
+    ):
+        assert not hasattr(owner, name)
+        with pytest.raises(AttributeError, match=words):
+            getattr(owner, name)
+
+
+def test_the_table_of_what_is_left_out():
+    """docs/engine.md has it; each name is torch's, and tinynet does lack it."""
+    text = (Path(__file__).parent.parent / "docs" / "engine.md").read_text()
+    data = "utils.data", "nn.utils", "nn.functional", "optim", "optim.lr_scheduler", "nn", "cuda"
+    places = [
+        [operator.attrgetter(path)(library) for path in data] + [library, library.ones(1), module]
+        for library, module in ((tn, nn.ReLU()), (torch, torch.nn.ReLU()))
+    ]
+    places[1] += [torch.nn.utils.parametrizations, torch.amp, torch.nn.parallel]
+    places[1] += [torch.utils.data.distributed]
+    for names, advice in absent.ABSENT.items():
+        row = ", ".join(f"`{name}`" for name in names.split())
+        assert f"| {row} | {advice} |\n" in text
+        for name in names.split():
+            assert not any(hasattr(place, name) for place in places[0]), name
+            assert any(hasattr(place, name) for place in places[1]), name

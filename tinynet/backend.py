@@ -285,6 +285,34 @@ def manual_seed(seed):
     _random.generator = np.random.default_rng(seed)
 
 
+class Generator:
+    """Random numbers of their own, for what takes `generator=`: `Generator().manual_seed(1)`."""
+
+    def __init__(self, device="cpu"):
+        self.manual_seed(int(np.random.SeedSequence().generate_state(1)[0]))
+
+    def manual_seed(self, seed):
+        """Begin again from this seed, an integer from 0 up; returns the generator itself."""
+        if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+            raise ValueError(f"Generator: seed must be an integer from 0 up, got {seed!r}")
+        self._seed, self.numbers = int(seed), np.random.default_rng(seed)
+        return self
+
+    def initial_seed(self):
+        return self._seed
+
+
+def numbers_of(generator):
+    """The NumPy generator in a `Generator`; of None, the one that `manual_seed` seeds."""
+    if generator is None:
+        return random_generator()
+    if not isinstance(generator, Generator):
+        raise TypeError(
+            f"generator: must be a tinynet.Generator or None, got {type(generator).__name__}"
+        )
+    return generator.numbers
+
+
 def random_generator():
     """The NumPy generator that `manual_seed` seeds."""
     refuse_capture("a replay would repeat the random numbers drawn (for dropout, say)")

@@ -1,9 +1,10 @@
 """What scripts ask of `torch.cuda`, about the GPU that tinynet works on."""
 
-from tinynet import backend
+from tinynet import absent, backend
 from tinynet.backend import cuda_available as is_available
 from tinynet.backend import manual_seed
 
+__getattr__ = absent.names_of(__name__)
 __all__ = [
     "device_count",
     "empty_cache",

@@ -29,12 +29,12 @@ def _words(text):
 
 NAMES = _words("""
     absolute add all any arange argmax argmin argsort array_equal ascontiguousarray bitwise_and
-    bitwise_or bitwise_xor broadcast_to clip concatenate copysign copyto cos cumsum divide einsum
-    equal exp flip floor full full_like greater greater_equal isfinite isinf isnan less less_equal
-    log log1p logical_and logical_not logical_or matmul max maximum mean min minimum moveaxis
-    multiply negative not_equal ones ones_like pad power put_along_axis repeat roll searchsorted
-    sign sin split sqrt stack subtract sum swapaxes take take_along_axis tanh transpose tril triu
-    where zeros zeros_like
+    bitwise_or bitwise_xor broadcast_to clip concatenate copysign copyto cos cumsum divide
+    einsum equal exp expm1 flip floor full full_like greater greater_equal isfinite isinf isnan
+    less less_equal log log1p logical_and logical_not logical_or matmul max maximum mean min
+    minimum moveaxis multiply negative not_equal ones ones_like pad power put_along_axis repeat
+    rint roll searchsorted sign sin split sqrt stack subtract sum swapaxes take take_along_axis
+    tanh transpose tril triu where zeros zeros_like
 """)
 METHODS = _words("""
     all any argmax argmin argsort astype clip copy cumsum diagonal dot fill flatten max mean min

@@ -71,18 +71,30 @@ def ones(*size, requires_grad=False, dtype=None, device=None):
     return _finish("ones", array, None, device, requires_grad)
 
 
-def zeros_like(input):
-    return _like("zeros_like", input)
+def empty(*size, requires_grad=False, dtype=None, device=None):
+    """Whatever values the memory holds: to be filled."""
+    array = np.empty(_shape("empty", size), _dtype("empty", dtype))
+    return _finish("empty", array, None, device, requires_grad)
 
 
-def ones_like(input):
-    return _like("ones_like", input)
+def eye(n, m=None, requires_grad=False, dtype=None, device=None):
+    """Ones on the diagonal of n rows and m columns (n, if not given), zeros beside it."""
+    rows, columns = _shape("eye", (n, n if m is None else m))
+    return _finish(
+        "eye", np.eye(rows, columns, 0, _dtype("eye", dtype)), None, device, requires_grad
+    )
 
 
-def _like(name, input):
-    if not isinstance(input, Tensor):
-        raise TypeError(f"{name}: expected a Tensor, got {type(input).__name__}")
-    return Tensor(getattr(np, name)(input.array))
+def _like(name, make):
+    def like(input, requires_grad=False, dtype=None, device=None):
+        if not isinstance(input, Tensor):
+            raise TypeError(f"{name}: expected a Tensor, got {type(input).__name__}")
+        options = {"dtype": input.dtype if dtype is None else dtype, "requires_grad": requires_grad}
+        return make(input.shape, device=input.device if device is None else device, **options)
+
+    like.__name__ = like.__qualname__ = name
+    like.__doc__ = f"`{name.removesuffix('_like')}` in the shape, dtype and device of `input`."
+    return like
 
 
 def randn(*size, requires_grad=False, dtype=None, device=None):
@@ -111,3 +123,50 @@ def arange(*bounds, requires_grad=False, dtype=None, device=None):
     if dtype is None and array.dtype == np.float64:
         dtype = np.float32
     return _finish("arange", array, dtype, device, requires_grad)
+
+
+def linspace(start, end, steps, requires_grad=False, dtype=None, device=None):
+    """`steps` numbers at equal distances, from start to end, both included."""
+    for argument, value in (("start", start), ("end", end)):
+        check.number("linspace", argument, value)
+    (steps,) = check.sizes("linspace", (steps,), least=0)
+    array = np.linspace(start, end, steps).astype(_dtype("linspace", dtype))
+    return _finish("linspace", array, None, device, requires_grad)
+
+
+def randint(*bounds, size=None, generator=None, dtype=np.int64, device=None):
+    """Integers from low (0, if not given) up to, not including, high: `randint(high, size)` or
+    `randint(low, high, size)`."""
+    if size is None and bounds:
+        *bounds, size = bounds
+    if size is None or len(bounds) not in (1, 2):
+        raise TypeError(
+            f"randint: expected high or low and high, and a size, got {bounds} and {size}"
+        )
+    low, high = [0, *bounds][-2:]
+    high = check.integer("randint", "high", high, check.integer("randint", "low", low) + 1)
+    draws = backend.numbers_of(generator).integers(low, high, _shape("randint", (size,)))
+    return _finish("randint", np.asarray(draws), dtype, device, False)
+
+
+def randperm(n, generator=None, device=None):
+    """The integers from 0 to n - 1 in random order."""
+    (n,) = _shape("randperm", (n,))
+    draws = backend.numbers_of(generator).permutation(n)
+    return _finish("randperm", draws, np.int64, device, False)
+
+
+def as_tensor(data, dtype=None, device=None):
+    """`data` as a tensor; one that is a tensor already, or an array, shares its memory."""
+    data = data if isinstance(data, Tensor) else Tensor(data)
+    return data.to(device=device, dtype=dtype)
+
+
+def full_like(input, fill_value, dtype=None, device=None):
+    """`fill_value` in the shape, dtype and device of `input`."""
+    return empty_like(input, dtype=dtype, device=device).fill_(fill_value)
+
+
+empty_like, zeros_like = _like("empty_like", empty), _like("zeros_like", zeros)
+ones_like, rand_like = _like("ones_like", ones), _like("rand_like", rand)
+randn_like = _like("randn_like", randn)

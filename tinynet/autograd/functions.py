@@ -2,6 +2,8 @@
 
 import functools
 
+import numpy as np
+
 from tinynet import check
 from tinynet.autograd.convert import promote_dtypes
 from tinynet.autograd.tensor import Tensor
@@ -23,17 +25,31 @@ def _function(name):
 
 abs = _function("abs")
 add = _function("add")
+all = _function("all")
 amax = _function("amax")
 amin = _function("amin")
+any = _function("any")
 argmax = _function("argmax")
 argmin = _function("argmin")
+argsort = _function("argsort")
 chunk = _function("chunk")
 clamp = _function("clamp")
 clip = _function("clip")
 div = _function("div")
+eq = _function("eq")
 exp = _function("exp")
 flatten = _function("flatten")
+flip = _function("flip")
+gather = _function("gather")
+ge = _function("ge")
+gt = _function("gt")
+isfinite = _function("isfinite")
+isinf = _function("isinf")
+isnan = _function("isnan")
+le = _function("le")
 log = _function("log")
+lt = _function("lt")
+masked_fill = _function("masked_fill")
 matmul = _function("matmul")
 max = _function("max")
 maximum = _function("maximum")
@@ -41,17 +57,25 @@ mean = _function("mean")
 min = _function("min")
 minimum = _function("minimum")
 mul = _function("mul")
+ne = _function("ne")
+neg = _function("neg")
+norm = _function("norm")
+numel = _function("numel")
 permute = _function("permute")
 pow = _function("pow")
 reshape = _function("reshape")
+round = _function("round")
 sigmoid = _function("sigmoid")
+sort = _function("sort")
 split = _function("split")
 sqrt = _function("sqrt")
+square = _function("square")
 squeeze = _function("squeeze")
 std = _function("std")
 sub = _function("sub")
 sum = _function("sum")
 tanh = _function("tanh")
+topk = _function("topk")
 transpose = _function("transpose")
 unsqueeze = _function("unsqueeze")
 var = _function("var")
@@ -97,3 +121,24 @@ def _tensors(name, tensors):
                 f"{name}: expected Tensors, got {type(tensor).__name__} at position {position}"
             )
     return tensors
+
+
+def where(condition, input, other):
+    """`input` where `condition` holds, `other` elsewhere; both may be numbers."""
+    check.tensors("where", condition=condition)
+    if not isinstance(input, Tensor):
+        input = Tensor(input).to(condition.device)
+    return input.where(condition, other)
+
+
+def equal(input, other):
+    """Whether the two have one shape and the same values."""
+    check.tensors("equal", input=input, other=other)
+    return input.shape == other.shape and bool((input == other).numpy().all())
+
+
+def allclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
+    """Whether |input - other| <= atol + rtol |other| everywhere."""
+    check.tensors("allclose", input=input, other=other)
+    check.broadcast("allclose", input.shape, other.shape)
+    return bool(np.allclose(input.numpy(), other.numpy(), rtol, atol, equal_nan))

@@ -93,6 +93,26 @@ class no_grad(_Switch):  # noqa: N801 (torch's name)
     setting = "recording", False
 
 
+class inference_mode(no_grad):  # noqa: N801
+    """The same as `no_grad`, by the name of torch's stricter form."""
+
+
+class set_grad_enabled:  # noqa: N801
+    """`set_grad_enabled(False)` stops recording from here on; in a `with` statement, inside its
+    block alone."""
+
+    def __init__(self, enabled):
+        if not isinstance(enabled, bool):
+            raise TypeError(f"set_grad_enabled: expected True or False, got {enabled!r}")
+        self._before, mode.recording = mode.recording, enabled
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        mode.recording = self._before
+
+
 class enable_grad(_Switch):  # noqa: N801
     """`with enable_grad():` records again inside a `no_grad` block."""
 

@@ -1,24 +1,23 @@
 """Tensor: an array, whether it wants a gradient, and the op that made it.
 
 The methods are torch's, most of them one line over the ops of `tinynet/ops`; arguments are checked
-here. `convert.py` has what turns a user's data, numbers, dtypes and indices into arrays,
-`inplace.py` how a tensor changes in place.
+in them. Those that reduce, reshape or choose are in `reducing.py`, `shaping.py` and `choosing.py`.
+`convert.py` has what turns a user's data, numbers, dtypes and indices into arrays, `inplace.py` how
+a tensor changes in place.
 """
 
 import collections
-import functools
-import math
-from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinynet import backend, check
+from tinynet import absent, backend, check
 from tinynet.autograd import convert, inplace
+from tinynet.autograd.choosing import Choosing
+from tinynet.autograd.reducing import Reducing
+from tinynet.autograd.shaping import Shaping
 from tinynet.autograd.tape import Function, backprop
 from tinynet.ops import activation
 from tinynet.ops import elementwise as e
-from tinynet.ops import reductions as r
-from tinynet.ops import shapes as s
 from tinynet.ops.matmul import MatMul
 
 BASES = (type(None), np.ndarray)
@@ -75,24 +74,16 @@ def _comparison(name, function, kinds="biuf"):
     return _described(method, name, f"a {name} b, element by element")
 
 
+def _test(name, function):
+    def method(self):
+        return Tensor(function(inplace.fresh(self).array))
+
+    return _described(method, name, f"`{name}` of each element, as bools.")
+
+
 def _to(target):
     name = target if isinstance(target, str) else target.__name__
     return _described(lambda self: self.to(target), name, f"The tensor as {name}.")
-
-
-def _numpys_names(method):
-    """A method that takes `axis` for `dim` and `keepdims` for `keepdim`, as torch's do."""
-
-    @functools.wraps(method)
-    def either(self, *args, **kwargs):
-        for theirs, ours in (("axis", "dim"), ("keepdims", "keepdim")):
-            if theirs in kwargs:
-                if ours in kwargs:
-                    raise TypeError(f"{method.__name__}: {theirs} and {ours} are one; give one")
-                kwargs[ours] = kwargs.pop(theirs)
-        return method(self, *args, **kwargs)
-
-    return either
 
 
 def _in_place(name, method):
@@ -112,7 +103,7 @@ def _times(name, tensor, other, alpha):
     return convert.promote(name, tensor, other)[1] * alpha
 
 
-class Tensor:
+class Tensor(Reducing, Shaping, Choosing):
     """An n-axis array that can be differentiated.
 
     Args: data: an array (its memory is shared, as by torch.from_numpy), a number or nested
@@ -148,6 +139,7 @@ class Tensor:
     ndim = property(lambda self: self.array.ndim)
     dtype = property(lambda self: self.array.dtype)
     device = property(lambda self: backend.device_of(self.array))
+    is_cuda = property(lambda self: self.device != "cpu")
 
     def size(self, dim=None):
         return self.shape if dim is None else self.shape[self._one_dim("size", dim)]
@@ -157,6 +149,11 @@ class Tensor:
 
     def numel(self):
         return self.array.size
+
+    nelement = numel
+
+    def is_floating_point(self):
+        return self.dtype.kind == "f"
 
     def __len__(self):
         if self.ndim == 0:
@@ -179,6 +176,11 @@ class Tensor:
         elif self.requires_grad:
             text += ", requires_grad=True"
         return f"tensor({text})"
+
+    def __getattr__(self, name):  # reached only when ordinary lookup found nothing
+        if hasattr(type(self), name):  # a property, whose own AttributeError must not be hidden
+            return object.__getattribute__(self, name)
+        raise AttributeError(absent.sentence("Tensor", name))
 
     # its place in the graph
 
@@ -306,6 +308,10 @@ class Tensor:
         """The tensor on the GPU."""
         return self.to(convert.gpu(device))
 
+    def type(self, dtype):
+        """The tensor in another dtype."""
+        return self.to(dtype=dtype)
+
     def type_as(self, other):
         """The tensor in the dtype and on the device of `other`."""
         check.tensors("type_as", other=other)
@@ -389,6 +395,9 @@ class Tensor:
     __eq__, __ne__ = _comparison("==", np.equal), _comparison("!=", np.not_equal)
     __lt__, __le__ = _comparison("<", np.less), _comparison("<=", np.less_equal)
     __gt__, __ge__ = _comparison(">", np.greater), _comparison(">=", np.greater_equal)
+    eq, ne = _comparison("eq", np.equal), _comparison("ne", np.not_equal)
+    lt, le = _comparison("lt", np.less), _comparison("le", np.less_equal)
+    gt, ge = _comparison("gt", np.greater), _comparison("ge", np.greater_equal)
     __and__ = __rand__ = _comparison("&", np.bitwise_and, kinds="biu")
     __or__ = __ror__ = _comparison("|", np.bitwise_or, kinds="biu")
     __xor__ = __rxor__ = _comparison("^", np.bitwise_xor, kinds="biu")
@@ -396,9 +405,22 @@ class Tensor:
     def __invert__(self):
         return _comparison("~", lambda x, _: ~x, kinds="biu")(self, self)
 
+    logical_not, isnan = _test("logical_not", np.logical_not), _test("isnan", np.isnan)
+    isfinite, isinf = _test("isfinite", np.isfinite), _test("isinf", np.isinf)
+
     __neg__, __abs__, abs = _negative, _unary(e.Abs), _unary(e.Abs)
     exp, log, sqrt = _unary(e.Exp, True), _unary(e.Log, True), _unary(e.Sqrt, True)
     sigmoid, tanh = _unary(activation.Sigmoid, True), _unary(activation.Tanh, True)
+    relu, round, neg = _unary(activation.ReLU), _unary(e.Round), _described(_negative, "neg", "-x")
+
+    def square(self):
+        return self * self
+
+    def softmax(self, dim):
+        return activation.Softmax.apply(self.floating(), dim=self._one_dim("softmax", dim))
+
+    def log_softmax(self, dim):
+        return activation.LogSoftmax.apply(self.floating(), dim=self._one_dim("log_softmax", dim))
 
     def clip(self, min=None, max=None):
         """Limit every element to [min, max]; either bound may be None."""
@@ -409,165 +431,6 @@ class Tensor:
         return e.Clip.apply(x, low=low, high=high)
 
     clamp = clip
-
-    # reductions; dim: None (all axes), an axis or a tuple of axes; axis and keepdims, NumPy's names
-    # of the arguments, are taken too
-
-    @_numpys_names
-    def sum(self, dim=None, keepdim=False):
-        axes, keepdim = self._axes("sum", dim, keepdim)
-        return r.Sum.apply(self, dim=axes, keepdim=keepdim)
-
-    @_numpys_names
-    def mean(self, dim=None, keepdim=False):
-        axes, keepdim = self._some("mean", dim, keepdim)
-        return r.Mean.apply(self.floating(), dim=axes, keepdim=keepdim)
-
-    @_numpys_names
-    def var(self, dim=None, correction=None, keepdim=False, *, unbiased=None):
-        """Mean squared distance from the mean, in two passes; divided by n - correction (1 if not
-        given). unbiased=False, torch's older word, is correction=0."""
-        axes, keepdim = self._some("var", dim, keepdim)
-        correction = convert.correction("var", correction, unbiased)
-        count = math.prod(self.shape[axis] for axis in axes)
-        centred = self.floating() - self.mean(axes, keepdim=True)
-        return (centred * centred).sum(axes, keepdim) / max(count - correction, 0)
-
-    @_numpys_names
-    def std(self, dim=None, correction=None, keepdim=False, *, unbiased=None):
-        """The square root of `var`; its gradient is 0 where all values are equal."""
-        return r.Deviation.apply(self.var(dim, correction, keepdim, unbiased=unbiased))
-
-    @_numpys_names
-    def amax(self, dim=None, keepdim=False):
-        """The largest element; among equals the gradient is shared."""
-        axes, keepdim = self._some("amax", dim, keepdim)
-        return r.Max.apply(self, dim=axes, keepdim=keepdim)
-
-    @_numpys_names
-    def amin(self, dim=None, keepdim=False):
-        """The smallest element; among equals the gradient is shared."""
-        axes, keepdim = self._some("amin", dim, keepdim)
-        return r.Min.apply(self, dim=axes, keepdim=keepdim)
-
-    @_numpys_names
-    def max(self, dim=None, keepdim=False):
-        """`x.max()`: the largest element. `x.max(dim)`: (values, indices) along one axis, the
-        gradient going to the first largest. `x.max(other)`: elementwise, as `maximum`."""
-        if isinstance(dim, Tensor):
-            return self.maximum(dim)
-        return self.amax() if dim is None else self._extreme("max", dim, keepdim)
-
-    @_numpys_names
-    def min(self, dim=None, keepdim=False):
-        """As `max`, for the smallest."""
-        if isinstance(dim, Tensor):
-            return self.minimum(dim)
-        return self.amin() if dim is None else self._extreme("min", dim, keepdim)
-
-    @_numpys_names
-    def argmax(self, dim=None, keepdim=False):
-        """The position of the (first) largest element, in the flattened tensor without dim."""
-        return self._argument("argmax", dim, keepdim)
-
-    @_numpys_names
-    def argmin(self, dim=None, keepdim=False):
-        return self._argument("argmin", dim, keepdim)
-
-    # shapes
-
-    def reshape(self, *shape):
-        sizes = check.sizes("reshape", shape, least=-1)
-        return s.Reshape.apply(self, shape=convert.filled_in(sizes, self.shape))
-
-    view = reshape
-
-    def flatten(self, start_dim=0, end_dim=-1):
-        """Axes start_dim to end_dim (both included) as one."""
-        if self.ndim == 0:
-            return self.reshape(1)
-        first, last = self._one_dim("flatten", start_dim), self._one_dim("flatten", end_dim)
-        if first > last:
-            raise ValueError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim}")
-        merged = math.prod(self.shape[first : last + 1])
-        return self.reshape(*self.shape[:first], merged, *self.shape[last + 1 :])
-
-    def permute(self, *dims):
-        dims = check.sizes("permute", dims)
-        axes = [d + self.ndim if d < 0 else d for d in dims]
-        if sorted(axes) != list(range(self.ndim)):
-            raise ValueError(
-                f"permute: dims must name each of the {self.ndim} axes once, got {dims}"
-            )
-        return s.Permute.apply(self, dims=tuple(axes))
-
-    def transpose(self, dim0, dim1):
-        dims = list(range(self.ndim))
-        if dims:
-            i, j = self._one_dim("transpose", dim0), self._one_dim("transpose", dim1)
-            dims[i], dims[j] = dims[j], dims[i]
-        return self.permute(*dims)
-
-    def t(self):
-        if self.ndim > 2:
-            raise ValueError(f"t: takes at most 2 axes, got shape {self.shape}; use transpose")
-        return self.transpose(0, 1) if self.ndim == 2 else self
-
-    T = property(t)
-
-    def squeeze(self, dim=None):
-        """Without the axes of size 1 (all of them, or those of `dim`)."""
-        axes = check.dims("squeeze", dim, self.ndim)
-        kept = [size for i, size in enumerate(self.shape) if i not in axes or size != 1]
-        return self.reshape(tuple(kept))
-
-    def unsqueeze(self, dim):
-        (axis,) = check.dims("unsqueeze", check.integer("unsqueeze", "dim", dim), self.ndim + 1)
-        return self.reshape(*self.shape[:axis], 1, *self.shape[axis:])
-
-    def expand(self, *sizes):
-        sizes = check.sizes("expand", sizes, least=-1)
-        shape = convert.grown(sizes, self.shape)
-        # nothing repeated: still a view that may be changed in place
-        return (s.Reshape if math.prod(shape) == self.numel() else s.Expand).apply(
-            self, shape=shape
-        )
-
-    def expand_as(self, other):
-        check.tensors("expand_as", other=other)
-        return self.expand(other.shape)
-
-    def view_as(self, other):
-        check.tensors("view_as", other=other)
-        return self.reshape(other.shape)
-
-    def split(self, split_size, dim=0):
-        """A tuple of consecutive parts of axis `dim`: all of one length (the last may be shorter),
-        or of the lengths of a list."""
-        axis = self._one_dim("split", dim)
-        total, before = self.shape[axis], (slice(None),) * axis
-        if isinstance(split_size, tuple | list):
-            lengths = check.sizes("split", (split_size,), least=0)
-        else:
-            step = check.integer("split", "split_size", split_size, least=1)
-            lengths = [min(step, total - first) for first in range(0, total, step)] or [0]
-        if sum(lengths) != total:
-            raise ValueError(f"split: lengths {lengths} do not make up axis {dim} of {total}")
-        ends = np.cumsum(lengths).tolist()
-        parts = [(*before, slice(end - n, end)) for n, end in zip(lengths, ends, strict=True)]
-        return tuple(self[part] for part in parts)
-
-    def chunk(self, chunks, dim=0):
-        """At most `chunks` consecutive parts of axis `dim`, all but the last equally long."""
-        chunks, axis = check.integer("chunk", "chunks", chunks, 1), self._one_dim("chunk", dim)
-        return self.split(max(1, -(-self.shape[axis] // chunks)), dim)
-
-    def __getitem__(self, index):
-        index = convert.index(self.array, index)
-        try:
-            return s.Index.apply(self, index=index)
-        except (IndexError, TypeError, ValueError) as error:
-            raise type(error)(f"index: {error} (the tensor has shape {self.shape})") from None
 
     # in place. Where a gradient is wanted, arithmetic is recorded like any op, and the methods
     # that overwrite values are refused. A leaf that requires a gradient changes only inside
@@ -612,6 +475,7 @@ class Tensor:
         return inplace.become(self, "sub_", inplace.before(self, other).sub(other))
 
     mul_, div_ = _in_place("mul_", "mul"), _in_place("div_", "div")
+    masked_fill_ = _in_place("masked_fill_", "masked_fill")
     clip_, clamp_ = _in_place("clip_", "clip"), _in_place("clamp_", "clamp")
     __iadd__, __isub__ = _in_place("+=", "__add__"), _in_place("-=", "__sub__")
     __imul__, __itruediv__ = _in_place("*=", "__mul__"), _in_place("/=", "__truediv__")
@@ -633,52 +497,5 @@ class Tensor:
         """Say that values in `array` were changed: ops that saved them refuse to go backward."""
         self.counter[0] += 1
 
-    # what several methods ask
-
-    def _one_dim(self, name, dim):
-        axes = check.dims(name, check.integer(name, "dim", dim), self.ndim)
-        if not axes:
-            raise ValueError(f"{name}: a tensor of 0 axes has no dim {dim}")
-        return axes[0]
-
-    def _axes(self, name, dim, keepdim):
-        """What a reduction is given: `dim` as a tuple of axes, and `keepdim`."""
-        check.choice(name, "keepdim", keepdim, (False, True))
-        return check.dims(name, dim, self.ndim), keepdim
-
-    def _some(self, name, dim, keepdim):
-        """The same, where there must be something to reduce."""
-        axes, keepdim = self._axes(name, dim, keepdim)
-        if 0 in [self.shape[axis] for axis in axes]:
-            raise ValueError(f"{name}: a tensor of shape {self.shape} has no elements along {dim}")
-        return axes, keepdim
-
-    def _argument(self, name, dim, keepdim):
-        if dim is not None and self.ndim:
-            dim = self._one_dim(name, dim)
-        self._some(name, dim, keepdim)
-        function = np.argmax if name in ("argmax", "max") else np.argmin
-        axis = dim if self.ndim else None
-        found = function(inplace.fresh(self).array, axis=axis, keepdims=keepdim)
-        return Tensor(found)
-
-    def _extreme(self, name, dim, keepdim):
-        check.choice(name, "keepdim", keepdim, (False, True))
-        indices = self._argument(name, dim, keepdim=True)
-        if self.ndim == 0:
-            return ValuesAndIndices(self, indices)
-        axis = self._one_dim(name, dim)
-        values = r.Gather.apply(self, dim=axis, index=indices.array.copy())  # the user gets ours
-        if not keepdim:
-            values, indices = values.squeeze(axis), indices.squeeze(axis)
-        return ValuesAndIndices(values, indices)
-
 
 Function.tensor_type = Tensor
-
-
-class ValuesAndIndices(NamedTuple):
-    """What `x.max(dim)` returns, as torch does."""
-
-    values: Any
-    indices: Any

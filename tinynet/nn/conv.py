@@ -85,21 +85,51 @@ class Conv2d(Module):
         return text
 
 
-class ZeroPad2d(Module):
-    """A border of zeros; padding: an int or (left, right, top, bottom)."""
+class _Pad2d(Module):
+    mode = "constant"
 
     def __init__(self, padding):
         super().__init__()
+        name = type(self).__name__
         four = padding if isinstance(padding, tuple | list) else (padding,) * 4
-        self.padding = tuple(check.integer("ZeroPad2d", "padding", side, least=0) for side in four)
+        self.padding = tuple(check.integer(name, "padding", side, least=0) for side in four)
         if len(self.padding) != 4:
             raise ValueError(
-                "ZeroPad2d: padding must be an integer or (left, right, top, bottom), "
-                f"got {padding!r}"
+                f"{name}: padding must be an integer or (left, right, top, bottom), got {padding!r}"
             )
 
     def forward(self, x):
-        return F.pad(x, self.padding)
+        return F.pad(x, self.padding, self.mode)
 
     def extra_repr(self):
         return f"{self.padding}"
+
+
+class ZeroPad2d(_Pad2d):
+    """A border of zeros; padding: an int or (left, right, top, bottom)."""
+
+
+class ConstantPad2d(_Pad2d):
+    """A border of `value`."""
+
+    def __init__(self, padding, value):
+        super().__init__(padding)
+        self.value = check.number("ConstantPad2d", "value", value)
+
+    def forward(self, x):
+        return F.pad(x, self.padding, value=self.value)
+
+    def extra_repr(self):
+        return f"padding={self.padding}, value={self.value}"
+
+
+class ReflectionPad2d(_Pad2d):
+    """A border of what lies beyond a mirror in the outermost pixels."""
+
+    mode = "reflect"
+
+
+class ReplicationPad2d(_Pad2d):
+    """A border of the outermost pixels, repeated."""
+
+    mode = "replicate"

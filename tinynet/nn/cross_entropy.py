@@ -26,19 +26,10 @@ def cross_entropy(
     Raises TypeError and ValueError for wrong shapes, dtypes and options, and on the CPU for wrong
     labels: on a GPU they make the loss NaN.
     """
-    _check(input, target, weight, ignore_index, reduction, label_smoothing)
+    check_arguments("cross_entropy", input, target, weight, ignore_index, reduction)
+    check.number("cross_entropy", "label_smoothing", label_smoothing, 0, 1)
     K = input.shape[0] if input.ndim == 1 else input.shape[1]
     spatial = input.shape[2:]
-
-    def rows(t):  # (N, K, d1, ...) -> (N*d1*..., K)
-        if t.ndim == 1:
-            return t.reshape(1, K)
-        if not spatial:
-            return t
-        places = math.prod(spatial)  # not -1, since N may be 0
-        flat = t.reshape(t.shape[0], K, places).transpose(1, 2)
-        return flat.reshape(t.shape[0] * places, K)
-
     per_class = target.dtype.kind in "iu"
     # a copy, since the op keeps it for backward
     labels = (
@@ -46,7 +37,7 @@ def cross_entropy(
     ).copy()
     # a GPU would have to be waited for; its kernel makes the loss NaN instead
     if per_class and (target.device == "cpu" or mode.plain):
-        _check_labels(labels, K, ignore_index)
+        check_labels("cross_entropy", labels, K, ignore_index)
     losses = SoftmaxCrossEntropy.apply(
         rows(input),
         target=labels,
@@ -61,15 +52,24 @@ def cross_entropy(
     return losses.reshape(input.shape[:1] + spatial if input.ndim > 1 else ())
 
 
-def _check(input, target, weight, ignore_index, reduction, label_smoothing):
-    name = "cross_entropy"
+def rows(t):
+    """(N, K, d1, ...) -> (N*d1*..., K), (K,) -> (1, K)"""
+    if t.ndim == 1:
+        return t.reshape(1, t.shape[0])
+    if t.ndim == 2:
+        return t
+    N, K, *spatial = t.shape
+    places = math.prod(spatial)  # not -1, since N may be 0
+    return t.reshape(N, K, places).transpose(1, 2).reshape(N * places, K)
+
+
+def check_arguments(name, input, target, weight, ignore_index, reduction):
     check.tensors(name, input=input, target=target)
     if input.dtype.kind != "f" or input.ndim == 0:
         raise ValueError(
             f"{name}: expected floating logits (N, K), got {input.dtype} of shape {input.shape}"
         )
     check.choice(name, "reduction", reduction, REDUCTIONS)
-    check.number(name, "label_smoothing", label_smoothing, 0, 1)
     check.integer(name, "ignore_index", ignore_index)
     K = input.shape[0] if input.ndim == 1 else input.shape[1]
     if weight is not None:
@@ -90,11 +90,11 @@ def _check(input, target, weight, ignore_index, reduction, label_smoothing):
         )
 
 
-def _check_labels(labels, K, ignore_index):
+def check_labels(name, labels, K, ignore_index):
     wrong = ((labels < 0) | (labels >= K)) & (labels != ignore_index)
     if wrong.any():
         raise ValueError(
-            f"cross_entropy: labels must be from 0 to {K - 1} "
+            f"{name}: labels must be from 0 to {K - 1} "
             f"(or ignore_index={ignore_index}), got {int(labels[wrong][0])}"
         )
 

@@ -5,11 +5,30 @@ import math
 
 import numpy as np
 
-from tinynet import check
+from tinynet import absent, check
 from tinynet.autograd import Tensor
 from tinynet.autograd.functions import sigmoid, tanh
 from tinynet.backend import random_generator, to_device
+from tinynet.nn.activation_functions import (
+    elu,
+    gelu,
+    hardsigmoid,
+    hardswish,
+    leaky_relu,
+    silu,
+    softplus,
+)
 from tinynet.nn.cross_entropy import cross_entropy
+from tinynet.nn.loss_functions import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    l1_loss,
+    mse_loss,
+    nll_loss,
+    smooth_l1_loss,
+)
+from tinynet.nn.norm import group_norm, layer_norm, normalize
+from tinynet.nn.upsample import interpolate
 from tinynet.ops.activation import LogSoftmax, ReLU, ReLU6, Softmax
 from tinynet.ops.batchnorm import BatchNorm
 from tinynet.ops.conv import Conv2d
@@ -19,21 +38,41 @@ from tinynet.ops.pooling import AdaptiveAveragePool2d, AveragePool2d, MaxPool2d
 from tinynet.ops.shapes import Pad
 from tinynet.ops.window import Window
 
+__getattr__ = absent.names_of(__name__)
 __all__ = [
     "adaptive_avg_pool2d",
     "avg_pool2d",
     "batch_norm",
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
     "conv2d",
     "cross_entropy",
     "dropout",
+    "dropout2d",
+    "elu",
+    "gelu",
+    "group_norm",
+    "hardsigmoid",
+    "hardswish",
+    "interpolate",
+    "l1_loss",
+    "layer_norm",
+    "leaky_relu",
     "linear",
     "log_softmax",
     "max_pool2d",
+    "mse_loss",
+    "nll_loss",
+    "normalize",
+    "one_hot",
     "pad",
     "relu",
     "relu6",
     "sigmoid",
+    "silu",
+    "smooth_l1_loss",
     "softmax",
+    "softplus",
     "tanh",
 ]
 
@@ -332,6 +371,30 @@ def dropout(input, p=0.5, training=True, inplace=False):
     scale = (kept / (1 - p) if p < 1 else kept).astype(input.dtype)
     y = input * Tensor(to_device(scale, input.device))
     return input.become("dropout", y) if inplace else y
+
+
+def dropout2d(input, p=0.5, training=True, inplace=False):
+    """As `dropout`, by whole channels of (N, C, H, W): Tompson et al., arXiv 1411.4280."""
+    check.tensors("dropout2d", input=input)
+    N, C, *_ = _images("dropout2d", input)
+    ones = Tensor(np.ones_like(input.array, shape=(N, C, 1, 1)))
+    y = input * dropout(ones, p, training)
+    return input.become("dropout2d", y) if inplace else y
+
+
+def one_hot(tensor, num_classes=-1):
+    """(...) labels -> (..., num_classes) zeros with a 1 at the label; -1: the largest label + 1."""
+    check.tensors("one_hot", tensor=tensor)
+    labels = tensor.detach().array
+    K = check.integer("one_hot", "num_classes", num_classes, least=-1)
+    if labels.dtype.kind not in "iu" or (K < 1 and not labels.size):
+        raise ValueError(f"one_hot: expected labels, got {labels.dtype} of shape {labels.shape}")
+    K = int(labels.max()) + 1 if K == -1 else K
+    if labels.size and not 0 <= labels.min() <= labels.max() < K:
+        raise ValueError(
+            f"one_hot: labels must be from 0 to {K - 1}, got {labels.min()} to {labels.max()}"
+        )
+    return Tensor(np.eye(K, dtype=np.int64)[to_device(labels, "cpu")]).to(tensor.device)
 
 
 def softmax(input, dim=None):

@@ -3,6 +3,7 @@
 import numpy as np
 
 from tinynet import check
+from tinynet.autograd.convert import filled_in
 from tinynet.nn import functional as F
 from tinynet.nn import init
 from tinynet.nn.module import Module, Parameter
@@ -49,6 +50,24 @@ class Flatten(Module):
 
     def extra_repr(self):
         return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
+
+
+class Unflatten(Module):
+    """Axis `dim` as several, of the sizes `unflattened_size`, of which one may be -1."""
+
+    def __init__(self, dim, unflattened_size):
+        super().__init__()
+        self.dim = check.integer("Unflatten", "dim", dim)
+        self.unflattened_size = check.sizes("Unflatten", (unflattened_size,), least=-1)
+
+    def forward(self, x):
+        check.tensors("Unflatten", input=x)
+        (axis,) = check.dims("Unflatten", self.dim, x.ndim)
+        sizes = filled_in(self.unflattened_size, x.shape[axis : axis + 1])
+        return x.reshape(*x.shape[:axis], *sizes, *x.shape[axis + 1 :])
+
+    def extra_repr(self):
+        return f"dim={self.dim}, unflattened_size={self.unflattened_size}"
 
 
 class Identity(Module):

@@ -1,6 +1,6 @@
 """Module and Parameter: how layers hold weights and contain other layers, as in torch."""
 
-from tinynet import backend
+from tinynet import absent, backend
 from tinynet.autograd import Tensor
 from tinynet.autograd.convert import device_and_dtype, gpu
 from tinynet.nn.state import StateMethods
@@ -67,7 +67,7 @@ class Module(StateMethods):
                 return table[name]
         if hasattr(type(self), name):  # a property, whose own AttributeError must not be hidden
             return object.__getattribute__(self, name)
-        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+        raise AttributeError(absent.sentence(type(self).__name__, name))
 
     def __delattr__(self, name):
         for key in ("_parameters", "_buffers", "_modules"):

@@ -1,4 +1,4 @@
-"""Clipping gradients by their norm, as `torch.nn.utils` does."""
+"""Clipping gradients by their norm or their values, as `torch.nn.utils` does."""
 
 import math
 import warnings
@@ -6,9 +6,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tinynet import check
+from tinynet import absent, check
 from tinynet.autograd import Tensor
 from tinynet.backend import device_of, to_device
+
+__getattr__ = absent.names_of(__name__)
 
 
 def clip_grad_norm_(parameters, max_norm, norm_type=2.0, error_if_nonfinite=False):
@@ -35,6 +37,16 @@ def clip_grad_norm_(parameters, max_norm, norm_type=2.0, error_if_nonfinite=Fals
     norm = get_total_norm(gradients, norm_type, error_if_nonfinite)
     clip_grads_with_norm_(parameters, max_norm, norm)
     return norm
+
+
+def clip_grad_value_(parameters, clip_value):
+    """Limit every element of all gradients, in place, to [-clip_value, clip_value]."""
+    clip_value = _number("clip_grad_value_", "clip_value", clip_value, low=0)
+    for p in _listed("clip_grad_value_", "parameters", parameters):
+        if p.grad is not None:
+            g = p.grad.detach().array
+            g[...] = g.clip(-clip_value, clip_value)
+            p.grad.changed()
 
 
 def get_total_norm(tensors, norm_type=2.0, error_if_nonfinite=False):

@@ -1,4 +1,6 @@
-"""ReLU, ReLU6, sigmoid, tanh and the two softmaxes."""
+"""ReLU and its smooth relatives, sigmoid, tanh and the two softmaxes."""
+
+import math
 
 import numpy as np
 
@@ -59,6 +61,76 @@ class Tanh(Function):
     def backward(self, gy):
         (y,) = self.saved
         return gy * (1 - y * y)
+
+
+class ELU(Function):
+    """Clevert, Unterthiner, Hochreiter, arXiv 1511.07289, equation 15."""
+
+    rule = {
+        "y": "x where x > 0, alpha (exp(x) - 1) elsewhere",
+        "gx": "gy where x > 0, gy (y + alpha) elsewhere",
+    }
+
+    def __init__(self, alpha=1.0):
+        self.alpha = alpha
+
+    def forward(self, x):
+        y = np.where(x > 0, x, self.alpha * np.expm1(np.minimum(x, 0)))
+        self.save(x > 0, y)
+        return y
+
+    def backward(self, gy):
+        linear, y = self.saved
+        return np.where(linear, gy, gy * (y + self.alpha))
+
+
+class Softplus(Function):
+    """exp is taken of -|beta x| alone, which never overflows."""
+
+    rule = {"y": "log(1 + exp(beta x)) / beta", "gx": "gy / (1 + exp(-beta x))"}
+    where = "where beta x > threshold, y is x and gx is gy, as in torch"
+
+    def __init__(self, beta=1.0, threshold=20.0):
+        self.beta, self.threshold = beta, threshold
+
+    def forward(self, x):
+        z = self.beta * x
+        exp = np.exp(-abs(z))
+        self.save(np.where(z > self.threshold, 1, np.where(z < 0, exp, 1) / (1 + exp)))
+        y = (np.maximum(z, 0) + np.log1p(exp)) / self.beta
+        return np.where(z > self.threshold, x, y)
+
+    def backward(self, gy):
+        (slope,) = self.saved
+        return gy * slope
+
+
+class GELU(Function):
+    """x times the share of N(0, 1) that lies below it: Hendrycks and Gimpel, arXiv 1606.08415."""
+
+    rule = {"y": "x P(x)", "gx": "gy (P(x) + x exp(-x**2 / 2) / sqrt(2 pi))"}
+    where = "P(x) = (1 + erf(x / sqrt(2))) / 2"
+
+    def forward(self, x):
+        below = (1 + erf(x / math.sqrt(2))) / 2
+        self.save(x, below)
+        return x * below
+
+    def backward(self, gy):
+        x, below = self.saved
+        return gy * (below + x * np.exp(-x * x / 2) / math.sqrt(2 * math.pi))
+
+
+def erf(x):
+    """The error function, which NumPy lacks, by a series of positive terms: Abramowitz and Stegun,
+    "Handbook of Mathematical Functions" (1964), 7.1.6. Beyond 6 it is 1 to the last digit."""
+    kind, x = x.dtype, np.clip(x, -6, 6).astype(np.float64)
+    square = 2 * x * x  # at most 72: after 180 terms nothing of a digit is left
+    term = total = x
+    for n in range(1, 180):
+        term = term * square / (2 * n + 1)
+        total = total + term
+    return (2 / math.sqrt(math.pi) * np.exp(-x * x) * total).astype(kind)
 
 
 class Softmax(Function):

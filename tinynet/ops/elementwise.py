@@ -120,6 +120,26 @@ class Minimum(Maximum):
         return np.minimum(a, b)
 
 
+class Where(Function):
+    """Args: condition: an array of bools that broadcasts with a and b."""
+
+    rule = {
+        "y": "a where condition holds, b elsewhere",
+        "ga": "gy where condition holds, 0 elsewhere",
+        "gb": "0 where condition holds, gy elsewhere",
+    }
+    broadcasts = True
+
+    def __init__(self, condition):
+        self.condition = condition
+
+    def forward(self, a, b):
+        return np.where(self.condition, a, b)
+
+    def backward(self, gy):
+        return np.where(self.condition, gy, 0), np.where(self.condition, 0, gy)
+
+
 class Negate(Function):
     rule = {"y": "-x", "gx": "-gy"}
 
@@ -180,6 +200,17 @@ class Abs(Function):
     def backward(self, gy):
         (x,) = self.saved
         return gy * np.sign(x)
+
+
+class Round(Function):
+    rule = {"y": "the whole number nearest to x", "gx": "0"}
+    where = "halves go to the even neighbour, as in torch"
+
+    def forward(self, x):
+        return np.rint(x)
+
+    def backward(self, gy):
+        return np.zeros_like(gy)
 
 
 class Clip(Function):

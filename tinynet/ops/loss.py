@@ -1,4 +1,4 @@
-"""Cross-entropy, fused with the softmax before it."""
+"""Cross-entropy, fused with the softmax before it, and that of two classes."""
 
 import numpy as np
 
@@ -52,3 +52,24 @@ class SoftmaxCrossEntropy(Function):
         q = (1 - self.smoothing) * q.astype(x.dtype) + self.smoothing / x.shape[1]
         q = q if counted is None else q * counted
         return q if self.weight is None else q * self.weight
+
+
+class BinaryCrossEntropy(Function):
+    """One loss per element of x, a probability, and t, the target's. A logarithm counts as -100 at
+    least and x (1 - x) as 1e-12 at least, as in torch, so that a wrong 0 or 1 costs no infinity."""
+
+    rule = {
+        "y": "-(t log(x) + (1 - t) log(1 - x))",
+        "gx": "gy (x - t) / (x (1 - x))",
+        "gt": "gy (log(1 - x) - log(x))",
+    }
+
+    def forward(self, x, t):
+        self.save(x, t)
+        log, log_of_rest = np.maximum(np.log(x), -100), np.maximum(np.log1p(-x), -100)
+        return -(t * log + (1 - t) * log_of_rest)
+
+    def backward(self, gy):
+        x, t = self.saved
+        gx = gy * (x - t) / np.maximum(x * (1 - x), 1e-12)
+        return gx, gy * (np.log1p(-x) - np.log(x)) if self.needs[1] else None

@@ -1,9 +1,6 @@
 """Adam and AdamW, as torch computes them."""
 
-import numpy as np
-
 from tinynet import check
-from tinynet.autograd import Tensor
 from tinynet.autograd.tape import implementation
 from tinynet.backend import array_module
 from tinynet.optim.optimizer import Optimizer
@@ -93,14 +90,6 @@ class Adam(Optimizer):
         flags = group["decoupled_weight_decay"], group["maximize"]
         step = implementation(adam, xs, gs, ms, vs)
         step(xs, gs, ms, vs, tops, steps, lr, *betas, eps, weight_decay, *flags)
-
-    def _next_step(self, p):
-        """t of the step to come, kept as a tensor in the main memory, as torch does."""
-        buffers = self.state[p]
-        if "step" not in buffers:
-            buffers["step"] = Tensor(np.zeros((), np.float32))
-        buffers["step"].array += 1
-        return float(buffers["step"].array)
 
 
 class AdamW(Adam):

@@ -7,9 +7,10 @@ import math
 from bisect import bisect_right
 from collections import Counter
 
-from tinynet import check
+from tinynet import absent, check
 from tinynet.optim.onecycle import OneCycleLR
 from tinynet.optim.plateau import ReduceLROnPlateau
+from tinynet.optim.restarts import CosineAnnealingWarmRestarts
 from tinynet.optim.schedule import (
     MOST,
     LRScheduler,
@@ -21,8 +22,10 @@ from tinynet.optim.schedule import (
 )
 from tinynet.optim.state import brief
 
+__getattr__ = absent.names_of(__name__)
 __all__ = [
     "CosineAnnealingLR",
+    "CosineAnnealingWarmRestarts",
     "ExponentialLR",
     "LRScheduler",
     "LambdaLR",
@@ -33,6 +36,8 @@ __all__ = [
     "SequentialLR",
     "StepLR",
 ]
+
+_LRScheduler = LRScheduler  # torch's older name
 
 
 class LambdaLR(LRScheduler):

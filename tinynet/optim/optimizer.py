@@ -8,6 +8,8 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator
 
+import numpy as np
+
 from tinynet import check
 from tinynet.autograd import Tensor
 from tinynet.backend import array_module, device_of
@@ -209,6 +211,14 @@ class Optimizer:
         if key not in buffers:
             buffers[key] = Tensor(array_module(p.array).zeros_like(p.array))
         return self._beside(p, f"buffer {key!r}", buffers[key])
+
+    def _next_step(self, p):
+        """t of the step to come, kept as a tensor in the main memory, as torch does."""
+        buffers = self.state[p]
+        if "step" not in buffers:
+            buffers["step"] = Tensor(np.zeros((), np.float32))
+        buffers["step"].array += 1
+        return float(buffers["step"].array)
 
     def _beside(self, p, what, tensor):
         """The array of a tensor that must have the parameter's shape and device."""

@@ -10,6 +10,8 @@ from tinynet.backend import device_of, is_array, to_device
 
 SCHEDULED = "initial_lr", "max_lr", "min_lr", "max_momentum", "base_momentum"  # left in groups
 
+SQUARES = "square_avg", "acc_delta"  # buffers of means of squares, beside those that end in _sq
+
 
 def state_and_groups(name, state_dict):
     """The two parts of a state dict, which are of the kinds that they must be of."""
@@ -65,8 +67,9 @@ def copy_buffer(what, key, value, p):
     with np.errstate(over="ignore"):  # a float64 may be too large for float32
         array = to_device(array, device).astype(dtype, copy=True)
     # A mean of squares may overflow, and the parameter then stays; else nothing good would come.
-    if not (array >= 0 if key.endswith("_sq") else abs(array) < math.inf).all():
-        kinds = "negative or no number" if key.endswith("_sq") else "infinite or no number"
+    square = key.endswith("_sq") or key in SQUARES
+    if not (array >= 0 if square else abs(array) < math.inf).all():
+        kinds = "negative or no number" if square else "infinite or no number"
         raise ValueError(f"{what} holds values that are {kinds}")
     return Tensor(array)
 

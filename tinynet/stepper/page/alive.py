@@ -11,7 +11,7 @@ from tinynet.stepper.page.samples import number
 
 LIMIT = 20_000  # values that a reader can change and see all follow at once
 EVERY = 128  # of such a graph's tensors up to that size, every element can be chosen
-MOVES = {"Reshape", "Permute", "Expand", "Index", "Gather", "Concatenate", "Pad", "Write"}
+MOVES = {"Reshape", "Permute", "Expand", "Index", "Gather", "Concatenate", "Pad", "Write", "Where"}
 WINDOW = ("kernel", "stride", "padding", "dilation")
 
 
@@ -67,9 +67,9 @@ def options(node, op):
         told["dim"] = [dim % len(node.op.input_shapes[0]) for dim in dims]
     if hasattr(op, "divisor"):
         told["divisor"] = exact(op.divisor)
-    for bound in ("low", "high"):
-        if getattr(op, bound, None) is not None:
-            told[bound] = number(getattr(op, bound), 17)
+    for setting in ("low", "high", "alpha", "beta", "threshold"):
+        if getattr(op, setting, None) is not None:
+            told[setting] = number(getattr(op, setting), 17)
     if node.name == "BatchNorm":
         told |= {"training": bool(op.training), "eps": op.eps}
         if not op.training:

@@ -45,6 +45,24 @@ const elementwise = (() => {
   );
   const root = (slope) => one(Math.sqrt, slope);
 
+  function halvesToEven(x) {
+    const below = Math.floor(x);
+    if (x - below !== 0.5) return Math.round(x);
+    return below % 2 === 0 ? below : below + 1;
+  }
+
+  /** How much of N(0, 1) lies below x; the series of `erf` in ops/activation.py. */
+  function below(x) {
+    const z = Math.min(Math.max(x / Math.SQRT2, -6), 6);
+    let [term, total] = [z, z];
+    for (let n = 1; n < 180; n++) total += term *= (2 * z * z) / (2 * n + 1);
+    return (1 + (2 / Math.sqrt(Math.PI)) * Math.exp(-z * z) * total) / 2;
+  }
+
+  const beyond = (x, o) => o.beta * x > Number(o.threshold);
+  const logarithm = (x) => Math.max(Math.log(x), -100);
+  const ofRest = (x) => Math.max(Math.log1p(-x), -100);
+
   /** y takes elements of the inputs, laid one behind the other; -1 in `from` means `value`. */
   const move = {
     forward(xs, o, shape) {
@@ -125,6 +143,27 @@ const elementwise = (() => {
       (x) => Math.min(Math.max(x, 0), 6),
       (gy, x) => (x > 0 && x < 6 ? gy : 0),
     ),
+    Round: one(halvesToEven, () => 0),
+    ELU: one(
+      (x, o) => (x > 0 ? x : o.alpha * Math.expm1(x)),
+      (gy, x, y, o) => (x > 0 ? gy : gy * (y + Number(o.alpha))),
+    ),
+    Softplus: one(
+      (x, o) =>
+        beyond(x, o)
+          ? x
+          : (Math.max(o.beta * x, 0) + Math.log1p(Math.exp(-Math.abs(o.beta * x)))) / o.beta,
+      (gy, x, y, o) => (beyond(x, o) ? gy : gy / (1 + Math.exp(-o.beta * x))),
+    ),
+    GELU: one(
+      (x) => x * below(x),
+      (gy, x) => gy * (below(x) + (x * Math.exp((-x * x) / 2)) / Math.sqrt(2 * Math.PI)),
+    ),
+    BinaryCrossEntropy: two(
+      (x, t) => -(t * logarithm(x) + (1 - t) * ofRest(x)),
+      (gy, x, t) => (gy * (x - t)) / Math.max(x * (1 - x), 1e-12),
+      (gy, x) => gy * (Math.log1p(-x) - Math.log(x)),
+    ),
     Cast: same, // in float64 throughout: rounding has no derivative
     Transfer: same,
     Reshape: move,
@@ -135,5 +174,6 @@ const elementwise = (() => {
     Concatenate: move,
     Pad: move,
     Write: move,
+    Where: move,
   };
 })();
