@@ -122,7 +122,7 @@ def file_of(nodes, inputs, weights=(), opset=13, out="y", **options):
     return helper.make_model(graph, opset_imports=opsets, ir_version=8, **options)
 
 
-def assert_same_answers(tmp_path, nodes, weights, opset=13):
+def assert_same_answers(tmp_path, nodes, weights, opset=14):
     x, m = images(6, channels=4, batch=2), np.arange(12, dtype=np.float32).reshape(3, 4) / 7
     used = {name for _, inputs, *_ in nodes for name in inputs}
     given = {name: array for name, array in {"x": x, "matrix": m}.items() if name in used}
@@ -175,6 +175,12 @@ NODES = {
     "Pad reflect": [("Pad", ["x", "pads"], "y", {"mode": "reflect"})],
     "Mod": [("Mod", ["x", "two"], "y", {"fmod": 1})],
     "Floor": [("Floor", ["x"], "y", {})],
+    "LeakyRelu": [("LeakyRelu", ["x"], "y", {"alpha": 0.2})],
+    "Elu": [("Elu", ["x"], "y", {"alpha": 0.5})],
+    "HardSigmoid": [("HardSigmoid", ["x"], "y", {"alpha": 0.3})],
+    "HardSwish": [("HardSwish", ["x"], "y", {})],
+    "Softplus": [("Softplus", ["x"], "y", {})],
+    "Round": [("Round", ["x"], "y", {})],
     "Max of three": [("Max", ["x", "two", "s"], "y", {})],
     "Sum of three": [("Sum", ["x", "two", "s"], "y", {})],
     "GlobalMaxPool": [("GlobalMaxPool", ["x"], "y", {})],

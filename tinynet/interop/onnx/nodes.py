@@ -54,6 +54,12 @@ def relu6(g, call, x):
     return g.node("Clip", [x, *(g.constant(np.array(b, call.dtype)) for b in (0, 6))])
 
 
+def softplus(g, call, x):
+    """ONNX's has no beta, and no threshold: above 20 it differs from x by 2e-9."""
+    beta = g.constant(np.array(call.options["beta"], call.dtype))
+    return g.node("Div", [g.node("Softplus", [g.node("Mul", [x, beta])]), beta])
+
+
 def remainder(g, call, a, b):
     """fmod has the sign of a: one more b, and the sign is that of b."""
     rest = g.node("Mod", [a, b], fmod=1)
@@ -210,12 +216,15 @@ NODES = {
     elementwise.Log: one("Log"),
     elementwise.Sqrt: one("Sqrt"),
     elementwise.Abs: one("Abs"),
+    elementwise.Round: one("Round"),
     elementwise.Clip: clip,
     elementwise.Cast: cast,
     activation.ReLU: one("Relu"),
     activation.ReLU6: relu6,
     activation.Sigmoid: one("Sigmoid"),
     activation.Tanh: one("Tanh"),
+    activation.ELU: lambda g, call, x: g.node("Elu", [x], alpha=float(call.options["alpha"])),
+    activation.Softplus: softplus,
     activation.Softmax: soft("Softmax"),
     activation.LogSoftmax: soft("LogSoftmax"),
     BatchNorm: batch_norm,
