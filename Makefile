@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench slides site clean
 
 demo: $(VENV)/installed
 	$(BIN)/python train_cifar100.py --dataset shapes --network cifar-2x2 --width 0.25 \
@@ -21,8 +21,17 @@ lint: $(VENV)/installed-dev
 bench: $(VENV)/installed-test
 	$(BIN)/python -m benchmarks
 
+# The pages of docs and the stepper's lessons, for a browser: open site/index.html.
+site: $(VENV)/installed-docs
+	rm -rf site
+	$(BIN)/python -m sphinx -W --keep-going -q -E -d build/doctrees docs site
+
+# The slides of docs/teaching: needs Node.js and a browser.
+slides:
+	$(PYTHON) docs/teaching/build.py
+
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache
+	rm -rf $(VENV) build site *.egg-info .pytest_cache .ruff_cache
 
 $(VENV)/created:
 	$(PYTHON) -m venv $(VENV)
@@ -34,6 +43,10 @@ $(VENV)/installed: $(VENV)/created pyproject.toml
 
 $(VENV)/installed-test: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --editable ".[test]"
+	touch $@
+
+$(VENV)/installed-docs: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --editable ".[docs]"
 	touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed

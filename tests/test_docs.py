@@ -3,13 +3,19 @@
 import contextlib
 import io
 import re
+import sys
 from pathlib import Path
 
 import pytest
 
 from tinynet.autograd.mode import mode
+from tinynet.exercises.course import COURSE
+from tinynet.stepper.lessons import ALL
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.append(str(ROOT / "docs"))
+import course  # noqa: E402
+
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
@@ -36,9 +42,47 @@ def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_the_links_of_a_page_lead_somewhere(page):
-    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):
+    text = re.sub(r"^```(?s:.*?)^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
         if "://" not in target:
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_every_page_is_linked_from_another():
+    linked = set()
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#]+\.md)", page.read_text(encoding="utf-8")):
+            linked |= {(page.parent / target).resolve()} - {page}
+    assert [str(page) for page in PAGES if page not in linked | {ROOT / "README.md"}] == []
+
+
+def lessons_named(text):
+    """The lessons that a page names: in links, in commands, and by name."""
+    by_name = re.findall(r"lesson\s`([^`]+)`", text)
+    return by_name + re.findall(r"--lesson ([\w-]+)", text)
+
+
+def exercises_named(text):
+    """The exercises that a page names: in commands, and where `## Exercises` begins."""
+    listed = (course.section(text, "Exercises") or "").split("\n1. ")[0]
+    commands = re.findall(r"tinynet\.exercises (?:write|check|hint|solution) (\w+)", text)
+    return commands + re.findall(r"`([a-z]+(?:_[a-z]+)+)`", listed)
+
+
+def test_names_of_lessons_and_exercises_are_found():
+    text = (
+        "see [lesson `a`](x) and lesson\n`b`, or `--lesson c-d`\n\n## Exercises\n\nWrite `e_f`,\n"
+    )
+    text += "`g_h_i`:\n\n1. Call `no_name`.\n\n## More\n\npython -m tinynet.exercises hint j\n"
+    assert lessons_named(text) == ["a", "b", "c-d"]
+    assert exercises_named(text) == ["j", "e_f", "g_h_i"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_lessons_and_exercises_of_a_page_exist(page):
+    text = page.read_text(encoding="utf-8")
+    assert set(lessons_named(text)) <= {*ALL, "NAME"}
+    assert set(exercises_named(text)) <= {*COURSE, "all"}
 
 
 def test_the_cuda_shown_is_the_cuda_that_runs():
