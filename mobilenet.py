@@ -19,6 +19,7 @@ from pathlib import Path
 
 import tinynet.nn as nn
 import tinynet.nn.functional as F
+from tinynet.files import expanded
 from tinynet.interop import names
 from tinynet.summary import align, summary
 from tinynet.training import network as network_file
@@ -403,7 +404,7 @@ def main(arguments=None):
     )
     give.add_argument("--labels", metavar="FILE", help="names of the outputs, as for predict")
     give.add_argument("--resolution", type=int, help="image size; default: what the file says")
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(expanded(arguments))
     try:
         if options.command == "table":
             print(paper_table())

@@ -10,6 +10,7 @@ from benchmarks import loop, profile, report, results
 from benchmarks.results import BenchmarkError
 from benchmarks.rows import ROWS
 from benchmarks.turns import OURS, QUICK, Effort, cpu_workers, measure, warm_up
+from tinynet.files import expanded
 from tinynet.training import options as script
 from tinynet.training.options import number
 
@@ -48,7 +49,7 @@ def parse_options(arguments, rows):
     add("--profile", type=known, metavar="ROW", help="only take one row of ours apart, op by op")
     add("--ours-only", action="store_true", help="time tinynet alone; torch need not be there")
     # fmt: on
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(expanded(arguments))
     usual = [name for name in names if not (options.quick and name in LONG)]
     options.rows = [name for name in names if name in options.rows] or usual
     if options.profile in (LOOP, TRAIN, IMPORT):

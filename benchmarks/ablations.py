@@ -37,6 +37,7 @@ from benchmarks.ablation_studies import (
 from benchmarks.results import BenchmarkError
 from benchmarks.turns import Effort
 from tinynet import doctor
+from tinynet.files import expanded
 from tinynet.training import checkpoint
 from tinynet.training import options as script
 from tinynet.training.console import short, tell
@@ -162,7 +163,7 @@ def work(options, out):
 
 
 def parse_options(arguments=None):
-    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    arguments = expanded(arguments)
     cut = arguments.index("--") if "--" in arguments else len(arguments)
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.ablations",

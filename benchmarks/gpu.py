@@ -21,6 +21,7 @@ from benchmarks.gpu_kernels import Device
 from benchmarks.results import BenchmarkError
 from benchmarks.rows import GPU_ROWS
 from benchmarks.turns import FORMATS, OURS, Effort, Worker, compare, start
+from tinynet.files import expanded
 from tinynet.training import checkpoint
 from tinynet.training.options import number
 
@@ -212,7 +213,7 @@ def parse_options(arguments=None):
         help="of train_cifar100.py, after `--`: `-- --data-dir data`; without any the built-in "
         "shapes are learnt; default of width and batch: --width 1 --batch-size 512")
     # fmt: on
-    return parser.parse_args(arguments)
+    return parser.parse_args(expanded(arguments))
 
 
 def main(arguments=None):

@@ -18,7 +18,7 @@ from benchmarks.rows import ROWS, Row
 from benchmarks.scaling_model import Cluster, Machine, Work
 from benchmarks.turns import LOCAL, OURS, QUICK, SYNC, Effort, Worker, crew, take_turns
 from tinynet import cores
-from tinynet.files import atomic_write
+from tinynet.files import atomic_write, expanded
 from tinynet.summary import align
 from tinynet.training.options import number
 
@@ -224,7 +224,7 @@ def parse_options(arguments):
         add(name, type=number(float, 0.001), default=default, metavar="X",
             help=f"{what}, for the model; default {default:g}")
     # fmt: on
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(expanded(arguments))
     for name in options.rows:
         if name not in trained:
             parser.error(f"argument ROW: expected one of {', '.join(trained)}, got {name!r}")

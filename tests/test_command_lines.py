@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tinynet.files import expanded
+
 ROOT = Path(__file__).resolve().parent.parent
 COMMANDS = {
     "mobilenet.py": "what they cost",
@@ -36,6 +38,37 @@ def test_help(command, optimize):
     done = run(*command.split(), "--help", optimize=optimize)
     assert done.returncode == 0 and done.stderr == "", done.stderr
     assert COMMANDS[command] in " ".join(done.stdout.split())
+
+
+def test_a_tilde_is_the_users_folder(monkeypatch):
+    home = os.path.expanduser("~")
+    given = [
+        "--out=~/run",
+        "~/cat.png",
+        "--data-dir",
+        "~",
+        "a~/b",
+        "--lr=0.1",
+        "~anna/x",
+        "--x=y=~/z",
+    ]
+    assert expanded(given) == [
+        *(f"--out={home}/run", f"{home}/cat.png", "--data-dir", home),
+        *("a~/b", "--lr=0.1", "~anna/x", "--x=y=~/z"),
+    ]
+    monkeypatch.setattr(sys, "argv", ["program", "--out=~"])
+    assert expanded() == [f"--out={home}"]
+
+
+def test_every_program_that_takes_a_path_takes_a_tilde():
+    for command in COMMANDS:
+        if command in ("-m tinynet.doctor", "docs/notebooks/make.py", "docs/pictures/draw.py"):
+            continue  # which take none
+        name = command.removeprefix("-m ").replace(".", "/") if "-m" in command else command
+        path = ROOT / name
+        path = path / "__main__.py" if path.is_dir() else path.with_suffix(".py")
+        text = path.read_text(encoding="utf-8")
+        assert "expanded(arguments)" in text or "program.main(" in text, command
 
 
 def test_every_program_is_in_the_list():

@@ -46,7 +46,7 @@ SEES = {
     "summary": ENGINE | {"ops", "nn"},
     "doctor": NETWORK | {"tinynet"},
     "exercises": NETWORK | {"tinynet", "optim", "files"},
-    "mobilenet": NETWORK | {"tinynet", "training", "predict", "interop"},
+    "mobilenet": NETWORK | {"tinynet", "files", "training", "predict", "interop"},
     "train_*": NETWORK
     | {"files", "tinynet", "mobilenet", "optim", "data", "training", "gradcheck"},
     # its __init__.py, the only one to name fast: without that folder everything works

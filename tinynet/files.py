@@ -83,6 +83,14 @@ def rehearse(path):
         raise Rehearsed
 
 
+def expanded(arguments=None):
+    """The arguments of a command line (None: of this one), with ~ as the user's folder at the
+    beginning of a path: a shell leaves that of `--out=~/run` as it stands."""
+    home = os.path.expanduser("~")
+    arguments = sys.argv[1:] if arguments is None else arguments
+    return [re.sub(r"^(--[\w-]+=)?~(?=/|$)", lambda m: (m[1] or "") + home, a) for a in arguments]
+
+
 def ordinary(path):
     """The `os.stat` of an ordinary file; None if nothing of that name is there.
 

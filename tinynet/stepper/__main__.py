@@ -10,6 +10,7 @@ import argparse
 import os
 import sys
 
+from tinynet.files import expanded
 from tinynet.stepper import model
 from tinynet.stepper.lessons import ALL, LESSONS, Lesson
 from tinynet.stepper.lessons.terminal import show
@@ -51,7 +52,7 @@ def main(arguments=None):
         "--weights", metavar="FILE", help="of --model: its weights, .npz or .safetensors"
     )
     parser.add_argument("--image", metavar="FILE", help="of --model: what it sees; default: noise")
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(expanded(arguments))
     if options.lesson not in ALL:
         parser.error(f"--lesson: there is no lesson {options.lesson!r}; there are {', '.join(ALL)}")
     lesson = ALL[options.lesson]

@@ -4,7 +4,7 @@ import argparse
 import math
 
 from tinynet import cores, parallel
-from tinynet.files import printable
+from tinynet.files import expanded, printable
 from tinynet.training.finetune import FROM_WEIGHTS
 
 # Images per worker and step for --workers auto. With fewer, the statistics of a share are noise (Wu
@@ -26,7 +26,7 @@ FAULTS = ("softmax-twice", "test-statistics", "swapped-cosine")
 def parse(program, arguments=None):
     """The options as a namespace: those of the command line, of --preset where it names none, and
     of the script."""
-    parser = make_parser(program)
+    parser, arguments = make_parser(program), expanded(arguments)
     first = parser.parse_known_args(arguments)[0]
     if first.preset:
         parser.set_defaults(**program.presets[first.preset])
