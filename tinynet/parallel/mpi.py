@@ -39,7 +39,7 @@ WHOLE = 1 << 14  # bytes up to which a message goes to all others as it is
 CHUNK = 1 << 26  # bytes of a broadcast at once
 TAGS = 16381  # a prime; MPI promises tags up to 32767
 GRACE = 5.0  # seconds for a program to end when it is asked to
-TURN = 0.2  # seconds between ranks that would all say the same sentence; the first ends the others
+TURN = 0.5  # seconds between ranks that would all say the same sentence; the first ends the others
 
 
 def processes():
@@ -86,7 +86,7 @@ def run(function, arguments, patience, device="cpu"):
             time.sleep(GRACE)
             _abort()
         if isinstance(error, WorkerError):
-            time.sleep(TURN * group.rank)
+            time.sleep(TURN * min(group.rank, 4))
             text = str(error)
         else:
             text = f"worker {group.rank}: {launch.sentence(error)}"
@@ -273,6 +273,7 @@ def _abort():
         sys.stdout.flush()
         sys.stderr.flush()
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    time.sleep(TURN / 5)  # for mpiexec to pass on what was said, which it drops at such an end
     _mpi4py().COMM_WORLD.Abort(1)
 
 
