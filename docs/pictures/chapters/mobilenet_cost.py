@@ -5,15 +5,12 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 from matplotlib.ticker import NullLocator
-from style import BLUE, GREEN, GREY, ORANGE, PINK, RED, SKY, WIDTH, figure
+from style import BLUE, GREEN, GREY, NOW, ORANGE, PINK, RED, SKY, WIDTH, figure
 
 from mobilenet import build
 from tinynet.summary import summary
-from tinynet.training.finish import SETS
 
 ROOT = Path(__file__).resolve().parents[3]
-# folders of docs/results with a results.json of benchmarks.ablations: one row of the picture each
-FOUND = ("ablations",)
 
 
 @figure
@@ -108,6 +105,11 @@ def points(studies, study, ms):
             yield row["label"], x, *row["test_accuracy"]
 
 
+def measured(name):
+    path = ROOT / "docs" / "results" / name / "results.json"
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
 SIZES = {"32": "224", "28": "192", "24": "160", "20": "128"}  # ours and the paper's
 
 
@@ -156,27 +158,38 @@ def panel(axes, studies, ms, title, what):
 @figure
 def accuracy_for_cost():
     """Accuracy against multiply-adds, in the paper and here, and against milliseconds."""
-    drawn, grid = plt.subplots(
-        len(FOUND), 3, figsize=(WIDTH, 0.9 + 4.1 * len(FOUND)), layout="constrained", squeeze=False
-    )
-    for number, (row, name) in enumerate(zip(grid, FOUND, strict=True)):
-        path = ROOT / "docs" / "results" / name / "results.json"
-        found = json.loads(path.read_text(encoding="utf-8"))
-        data = SETS[found["options"]["dataset"]]
-        studies = found["studies"]
-        if number == 0:
-            panel(row[0], studies, "paper", "ImageNet, the paper", "million multiply-adds")
-            row[0].set_ylabel("accuracy (%)")
-            row[0].set_xticks([50, 500, 5000])
-        else:
-            row[0].axis("off")
-        panel(row[1], studies, None, data, "million multiply-adds")
-        row[1].set_xticks([1, 10, 100])
-        if found["times"]:
-            panel(row[2], studies, "forward, batch 128", data, "forward, ms per image")
-            row[2].set_xticks([0.2, 0.5, 1, 2])
-        else:
-            row[2].axis("off")
-    handles, labels = grid[0, 0].get_legend_handles_labels()
+    drawn, (paper, ours, times) = plt.subplots(1, 3, figsize=(WIDTH, 5), layout="constrained")
+    studies = measured("ablations")["studies"]
+    panel(paper, studies, "paper", "ImageNet, the paper", "million multiply-adds")
+    panel(ours, studies, None, "CIFAR-100", "million multiply-adds")
+    panel(times, studies, "forward, batch 128", "CIFAR-100", "forward, ms per image")
+    paper.set_ylabel("accuracy (%)")
+    for axes, ticks in ((paper, [50, 500, 5000]), (ours, [1, 10, 100]), (times, [0.2, 0.5, 1, 2])):
+        axes.set_xticks(ticks)
+    handles, labels = paper.get_legend_handles_labels()
     drawn.legend(handles, labels, loc="outside upper center", ncols=4, frameon=False)
+    return drawn
+
+
+@figure
+def three_seeds_on_shapes():
+    """The test accuracy of each seed on the drawn shapes: how far chance moves a short training."""
+    found = measured("ablations-shapes")
+    rows = {("width", "1"): "separable", ("convolution", "full"): "full"}
+    rows |= {("width", label): f"width {label}" for label in ("0.75", "0.5", "0.25")}
+    rows |= {("resolution", label): f"resolution {label}" for label in ("28", "24", "20")}
+    seeds = {}  # by the network's name in results.json
+    for run in found["runs"].values():
+        seeds.setdefault(run["network"], []).append(100 * run["test_accuracy"])
+    drawn, axes = plt.subplots(figsize=(WIDTH, 4.4), layout="constrained")
+    order = sorted(rows, key=lambda row: row[0] != "convolution")
+    for line, (study, label) in enumerate(order):
+        row = next(row for row in found["studies"][study] if row["label"] == label)
+        mean = row["test_accuracy"][0]
+        axes.plot([mean, mean], [line - 0.3, line + 0.3], color=NOW, lw=3)
+        axes.plot(seeds[row["network"]], [line] * 3, "o", color=BLUE, markersize=11, alpha=0.7)
+    axes.set_yticks(range(len(rows)), [rows[row] for row in order])
+    axes.invert_yaxis()
+    axes.set_xlabel("test accuracy on drawn shapes after 4 epochs (%): dots are seeds, bars means")
+    axes.grid(axis="x", color=GREY, lw=0.8)
     return drawn
