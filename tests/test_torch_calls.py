@@ -297,12 +297,15 @@ def test_loader():
         )
     assert found[0] == found[1]
     for options, message in (
-        ({"num_workers": 2}, "num_workers must be 0, got 2"),
+        ({"num_workers": -1}, "num_workers must be at least 0, got -1"),
         ({"shuffle": True, "sampler": [1]}, "exclude each other"),
         ({"batch_size": 0}, "batch_size must be at least 1"),
     ):
         with pytest.raises(ValueError, match=message):
             tn.utils.data.DataLoader(Squares(), **options)
+    x = tn.utils.data.TensorDataset(tn.arange(5))
+    here, with_workers = (tn.utils.data.DataLoader(x, 2, num_workers=n) for n in (0, 2))
+    assert [a.tolist() for (a,) in here] == [a.tolist() for (a,) in with_workers]
     with pytest.raises(ValueError, match="one length"):
         tn.utils.data.TensorDataset(tn.ones(2), tn.ones(3))
     with pytest.raises(ValueError, match="do not add up to 7"):

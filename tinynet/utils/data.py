@@ -90,8 +90,8 @@ class DataLoader:
     Args: batch_size; shuffle: a new order for each epoch, by `generator` (a `tinynet.Generator`;
     None: the numbers that `manual_seed` seeds); sampler: an iterable of indices in place of both;
     drop_last: leave out a last batch that is smaller; collate_fn: makes a batch of a list of
-    examples. num_workers must be 0: batches are made when they are asked for. pin_memory and
-    persistent_workers are accepted, and of no effect.
+    examples. num_workers, pin_memory, prefetch_factor and persistent_workers are accepted, and of
+    no effect: batches are made in this process, when they are asked for.
     """
 
     def __init__(
@@ -106,14 +106,11 @@ class DataLoader:
         pin_memory=False,
         drop_last=False,
         generator=None,
+        prefetch_factor=None,
         persistent_workers=False,
     ):
         self.batch_size = check.integer("DataLoader", "batch_size", batch_size, least=1)
-        if check.integer("DataLoader", "num_workers", num_workers, least=0):
-            raise ValueError(
-                f"DataLoader: num_workers must be 0, got {num_workers}; batches are made in this "
-                "process, and tinynet.data.Loader prepares images in the background"
-            )
+        check.integer("DataLoader", "num_workers", num_workers, least=0)
         if shuffle and sampler is not None:
             raise ValueError("DataLoader: shuffle and sampler exclude each other; give one")
         self.dataset, self.shuffle, self.sampler = dataset, bool(shuffle), sampler
