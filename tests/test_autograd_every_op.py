@@ -110,6 +110,7 @@ CASES = {
     "transfer": (lambda a: Transfer.apply(a, device="cpu") * 2, normal(3)),
     "relu": (F.relu, spaced(20)),
     "relu6": (F.relu6, spaced(40, low=-4.0, high=10.0)),
+    "leaky_relu": (lambda a: F.leaky_relu(a, 0.3), spaced(20)),
     "elu": (lambda a: F.elu(a, 0.7), spaced(20)),
     "softplus": (lambda a: F.softplus(a, 1.5, 4.0), spaced(20)),
     "gelu": (F.gelu, spaced(20)),

@@ -225,6 +225,7 @@ OPS = {
     "sigmoid": op(lambda a: a.sigmoid(), (4,), low=-9.0, high=9.0),
     "tanh": op(lambda a: a.tanh(), (4,)),
     "round": op(lambda a: a + a.round(), (40,), low=-9.0, high=9.0),
+    "leaky_relu": op(lambda a: F.leaky_relu(a, 0.2), (40,), low=-9.0, high=9.0),
     "elu": op(lambda a: F.elu(a, 0.5), (40,), low=-9.0, high=9.0),
     "softplus": op(lambda a: F.softplus(a, 2.0), (40,), low=-20.0, high=20.0),
     "hardswish": op(lambda a: F.hardswish(a) + F.hardsigmoid(a), (40,), low=-9.0, high=9.0),

@@ -90,6 +90,7 @@ CASES = {
     "ELU": lambda: F.elu(a * 3, 0.7) + F.elu(ties).sum(),
     "Softplus": lambda: F.softplus(a * 9, 1.5, 8.0),
     "GELU": lambda: F.gelu(a * 3),
+    "LeakyReLU": lambda: F.leaky_relu(a, 0.2) + F.leaky_relu(ties).sum(),
     "Softplus in a loss": lambda: F.binary_cross_entropy_with_logits(a * 9, b.sigmoid()),
     "BinaryCrossEntropy": lambda: F.binary_cross_entropy(a.sigmoid(), b.sigmoid()),
     "BinaryCrossEntropy of 0 and 1": lambda: F.binary_cross_entropy(

@@ -4,14 +4,14 @@ import math
 
 from tinynet import check
 from tinynet.autograd.inplace import before
-from tinynet.ops.activation import ELU, GELU, ReLU6, Softplus
+from tinynet.ops.activation import ELU, GELU, LeakyReLU, ReLU6, Softplus
 
 
 def leaky_relu(input, negative_slope=0.01, inplace=False):
     """x where x > 0, negative_slope x elsewhere."""
     slope = check.number("leaky_relu", "negative_slope", negative_slope)
     x = _source("leaky_relu", input, inplace)
-    return _become("leaky_relu", input, x.where(x > 0, x * slope), inplace)
+    return _become("leaky_relu", input, LeakyReLU.apply(x, slope=slope), inplace)
 
 
 def elu(input, alpha=1.0, inplace=False):

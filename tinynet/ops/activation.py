@@ -63,6 +63,23 @@ class Tanh(Function):
         return gy * (1 - y * y)
 
 
+class LeakyReLU(Function):
+    """Maas, Hannun, Ng, "Rectifier nonlinearities improve neural network acoustic models", 2013."""
+
+    rule = {"y": "x where x > 0, slope x elsewhere", "gx": "gy where x > 0, slope gy elsewhere"}
+
+    def __init__(self, slope=0.01):
+        self.slope = slope
+
+    def forward(self, x):
+        self.save(x > 0)
+        return np.where(x > 0, x, self.slope * x)
+
+    def backward(self, gy):
+        (positive,) = self.saved
+        return np.where(positive, gy, self.slope * gy)
+
+
 class ELU(Function):
     """Clevert, Unterthiner, Hochreiter, arXiv 1511.07289, equation 15."""
 

@@ -223,6 +223,9 @@ NODES = {
     activation.ReLU6: relu6,
     activation.Sigmoid: one("Sigmoid"),
     activation.Tanh: one("Tanh"),
+    activation.LeakyReLU: lambda g, call, x: g.node(
+        "LeakyRelu", [x], alpha=float(call.options["slope"])
+    ),
     activation.ELU: lambda g, call, x: g.node("Elu", [x], alpha=float(call.options["alpha"])),
     activation.Softplus: softplus,
     activation.Softmax: soft("Softmax"),

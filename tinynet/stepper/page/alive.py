@@ -67,7 +67,7 @@ def options(node, op):
         told["dim"] = [dim % len(node.op.input_shapes[0]) for dim in dims]
     if hasattr(op, "divisor"):
         told["divisor"] = exact(op.divisor)
-    for setting in ("low", "high", "alpha", "beta", "threshold"):
+    for setting in ("low", "high", "alpha", "beta", "threshold", "slope"):
         if getattr(op, setting, None) is not None:
             told[setting] = number(getattr(op, setting), 17)
     if node.name == "BatchNorm":

@@ -144,6 +144,10 @@ const elementwise = (() => {
       (gy, x) => (x > 0 && x < 6 ? gy : 0),
     ),
     Round: one(halvesToEven, () => 0),
+    LeakyReLU: one(
+      (x, o) => (x > 0 ? x : o.slope * x),
+      (gy, x, y, o) => (x > 0 ? gy : o.slope * gy),
+    ),
     ELU: one(
       (x, o) => (x > 0 ? x : o.alpha * Math.expm1(x)),
       (gy, x, y, o) => (x > 0 ? gy : gy * (y + Number(o.alpha))),
