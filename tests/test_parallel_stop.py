@@ -68,6 +68,19 @@ def test_all_stop_after_the_same_step(tmp_path, workers, send):
     assert "result stopped" in program.text() and not program.errors.read_text()
 
 
+def test_a_signal_that_arrives_when_all_have_stopped_is_the_same_wish(tmp_path):
+    """Sent to all at once, it may reach a worker long before the process that started it."""
+    body = LOOP.format(body="if steps == 3: os.kill(os.getpid(), signal.SIGTERM)")
+    body = "import signal\n" + body.replace("return", "time.sleep(1)\nreturn")
+    program = Program(tmp_path, body, "main(2)")
+    while program.text().count("steps") < 2:
+        assert program.process.poll() is None, program.text()
+        time.sleep(0.01)
+    program.process.send_signal(signal.SIGTERM)
+    assert program.process.wait(60) == 0, program.text()
+    assert "result stopped" in program.text() and not program.errors.read_text()
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_asked_twice_they_end_at_once(tmp_path, workers):
     program = Program(

@@ -84,6 +84,9 @@ def test_the_pictures_are_those_of_the_step(show):
     backward_of(page, "BatchNorm")
     assert headings.all_inner_texts() == ["gy", "gx", "gweight", "gbias"]
     page.locator("[data-section=values] summary").click()
+    page.locator(
+        "[data-section=values] h3"
+    ).first.wait_for()  # which the browser tells a little later
     assert page.locator("[data-section=values] h3").all_inner_texts() == [
         "x",
         "weight",

@@ -27,7 +27,7 @@ LARGEST = 1 << 25  # less where all rings together would have more: containers o
 DIVIDED = 1 << 16  # bytes from which on more than three workers divide the adding among them
 LINE = 8  # int64s of a cache line: what two workers write must not lie in one
 POSTED, TAKEN, ADDED, BEATS = range(4)  # counters of each worker
-CLOSED, OPEN, ASKED = range(3)  # whether all may be asked to stop, and have been
+CLOSED, OPEN, ASKED, STOPPED = range(4)  # whether all may be asked to stop, and have been
 
 ALIKE = "all workers must make the same calls in the same order"
 
@@ -99,16 +99,17 @@ class Processes(Group):
     def ask_to_stop(self):
         """For a signal, in any of the processes. Returns whether that made sense: all can be asked
         now, and it is the first signal here."""
-        closed = self.door[0] == CLOSED
-        if (closed and self.signals.first is None) or self.signals.again():
+        door = self.door[0]
+        if (door == CLOSED and self.signals.first is None) or self.signals.again():
             return False
-        if not closed:  # they may have stopped before the second of two signals comes
+        if door == OPEN:
             self.door[0] = ASKED
         return True
 
     def close_door(self):
-        """Nobody can be asked any more: the job ends."""
-        self.door[0] = CLOSED
+        """Nobody can be asked any more: the job ends. If it was asked to, a signal that another
+        process was sent at the same time, and hears of only now, is the same wish."""
+        self.door[0] = STOPPED if self.door[0] in (ASKED, STOPPED) else CLOSED
 
     def beat(self):
         """Show that this process runs."""
