@@ -70,6 +70,15 @@ def cells(axes, x, y, values, colors, *, size=1.0, fontsize=14, edge="white"):
                 axes.text(*middle, f"{value}", ha="center", va="center", fontsize=fontsize)
 
 
+def powers(axis, exponents):
+    """Ticks at powers of ten. (matplotlib's own have exponents too small for a slide.)"""
+    high = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+    ticks = [10.0**exponent for exponent in exponents]
+    words = ["10" + str(exponent).translate(high) if exponent else "1" for exponent in exponents]
+    axis.set_ticks(ticks, words)
+    axis.minorticks_off()
+
+
 def arrow(axes, start, end, color=DARK, width=2, style="-|>"):
     """An arrow from `start` to `end`, both (x, y) in the data's units."""
     look = {"arrowstyle": f"{style},head_width=0.35,head_length=0.6", "color": color, "lw": width}

@@ -4,10 +4,9 @@ import numpy as np
 
 from tinynet import check
 from tinynet.autograd import convert, inplace
-from tinynet.autograd.reducing import ValuesAndIndices
+from tinynet.autograd.reducing import ValuesAndIndices, taken
 from tinynet.autograd.tape import Function
 from tinynet.ops.elementwise import Where
-from tinynet.ops.reductions import Gather
 
 
 class Choosing:
@@ -54,7 +53,7 @@ class Choosing:
         if not self.ndim:
             return ValuesAndIndices(self, indices)
         axis = self._one_dim("sort", dim)
-        return ValuesAndIndices(_taken(self, axis, indices), indices)
+        return ValuesAndIndices(taken(self, axis, indices), indices)
 
     def argsort(self, dim=-1, descending=False, stable=False):
         """The positions that `sort` gives."""
@@ -80,11 +79,7 @@ class Choosing:
             return ValuesAndIndices(self, indices)
         axis = self._one_dim("topk", dim)
         indices = indices[(slice(None),) * axis + (slice(k),)].clone()
-        return ValuesAndIndices(_taken(self, axis, indices), indices)
-
-
-def _taken(x, axis, indices):
-    return Gather.apply(x, dim=axis, index=indices.array.copy())  # the user gets the other
+        return ValuesAndIndices(taken(self, axis, indices), indices)
 
 
 def _places(name, x, dim, index):

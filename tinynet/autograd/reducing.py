@@ -20,6 +20,11 @@ class ValuesAndIndices(NamedTuple):
     indices: Any
 
 
+def taken(x, axis, indices):
+    """The elements at `indices` along `axis`."""
+    return r.Gather.apply(x, dim=axis, index=indices.array.copy())  # the user gets the other
+
+
 def _numpys_names(method):
     """A method that takes `axis` for `dim` and `keepdims` for `keepdim`, as torch's do."""
 
@@ -154,7 +159,7 @@ class Reducing:
         if self.ndim == 0:
             return ValuesAndIndices(self, indices)
         axis = self._one_dim(name, dim)
-        values = r.Gather.apply(self, dim=axis, index=indices.array.copy())  # the user gets ours
+        values = taken(self, axis, indices)
         if not keepdim:
             values, indices = values.squeeze(axis), indices.squeeze(axis)
         return ValuesAndIndices(values, indices)

@@ -14,7 +14,6 @@ import textwrap
 from tinynet import files
 from tinynet.exercises import verdict
 from tinynet.exercises.course import COURSE
-from tinynet.files import expanded
 
 FOLDER = "exercises"
 
@@ -44,7 +43,7 @@ def main(arguments=None):
             command.add_argument(
                 "--dir", default=FOLDER, metavar="DIR", help="the folder; default: %(default)s"
             )
-    options = parser.parse_args(expanded(arguments))
+    options = parser.parse_args(files.expanded(arguments))
     chosen = [_find(parser, name, options) for name in getattr(options, "names", ())]
     try:
         failed = run(options, chosen)

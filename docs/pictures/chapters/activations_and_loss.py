@@ -4,8 +4,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-from chapters.batchnorm import powers
-from style import BLUE, COMPLETE, DARK, GREEN, GREY, ORANGE, RED, VALUE, WIDTH, figure
+from style import BLUE, COMPLETE, DARK, GREEN, GREY, ORANGE, RED, VALUE, WIDTH, figure, powers
 
 import tinynet as tn
 import tinynet.nn.functional as F

@@ -15,6 +15,7 @@ from style import (
     arrow,
     blank,
     figure,
+    powers,
 )
 
 
@@ -103,10 +104,7 @@ def difference_step():
     axes.text(2e-10, 4e-11, "left: rounding", color=DARK)
     axes.text(1.5e-3, 4e-9, "right: the bend, as h²", color=DARK)
     axes.set(xlabel="step h", ylabel="relative error", ylim=(1e-12, 5))
-    superscript = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-    for axis, powers in ((axes.xaxis, range(-10, -1, 2)), (axes.yaxis, range(-12, 1, 3))):
-        labels = ["10" + str(n).translate(superscript) for n in powers]
-        axis.set_ticks([10.0**n for n in powers], labels)
-    axes.minorticks_off()
+    powers(axes.xaxis, range(-10, -1, 2))
+    powers(axes.yaxis, range(-12, 1, 3))
     axes.grid(color=GREY, lw=0.6)
     return drawn

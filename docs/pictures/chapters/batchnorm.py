@@ -4,7 +4,20 @@ from fractions import Fraction
 
 import matplotlib.pyplot as plt
 import numpy as np
-from style import BLUE, COMPLETE, DARK, GREY, ORANGE, RED, VALUE, WIDTH, arrow, blank, figure
+from style import (
+    BLUE,
+    COMPLETE,
+    DARK,
+    GREY,
+    ORANGE,
+    RED,
+    VALUE,
+    WIDTH,
+    arrow,
+    blank,
+    figure,
+    powers,
+)
 
 import mobilenet
 import tinynet as tn
@@ -19,15 +32,6 @@ def exact(value):
     """A number as a whole number or a fraction, with a minus sign of its full width."""
     value = Fraction(float(value))
     return ("−" if value < 0 else "") + SIGNS.get(abs(value), str(abs(value)))
-
-
-def powers(axis, exponents):
-    """Ticks at powers of ten. (matplotlib's own have exponents too small for a slide.)"""
-    high = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-    ticks = [10.0**exponent for exponent in exponents]
-    words = ["10" + str(exponent).translate(high) if exponent else "1" for exponent in exponents]
-    axis.set_ticks(ticks, words)
-    axis.minorticks_off()
 
 
 def row(values):

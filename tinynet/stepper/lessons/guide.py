@@ -40,48 +40,39 @@ class Guide:
 
     def told(self):
         """{moment: {'text', 'note', 'ask'}}, each only where there is one."""
-        found = {}
-        for moment, keys, node in self.moments():
-            entry = {"text": self._text(keys, node), "note": self._text(keys, node, "note ")}
-            ask = self._find(keys, "ask ")
-            if ask:
-                question, answer, why = ask.split(" | ")
-                entry["ask"] = {
-                    "question": self.words.filled(question, node),
-                    "answer": float(self.words.evaluated(answer.strip("{}"), node)),
-                    "why": self.words.filled(why, node),
-                }
-            found[moment] = {part: words for part, words in entry.items() if words}
-        return found
+        return self._told(self.words.filled, lambda *asked: float(self.words.evaluated(*asked)))
 
     def follows(self):
-        """What the page needs to tell the lesson of changed values: {moment: {'text', 'note',
-        'ask'}} and the summary as parts, and the claims as trees, on all of which the text relies.
-        None of an exhibit, and where nothing can be changed."""
+        """What the page needs to tell the lesson of changed values: the same as `told` and the
+        summary as parts, and the claims as trees, on all of which the text relies. None of an
+        exhibit, and where nothing can be changed."""
         if callable(self.lesson.extra) or obstacle(self.trace):
             return None
-        page, told = Following(self.words), {}
-        for moment, keys, node in self.moments():
-            entry = {
-                part: self._find(keys, kind) for part, kind in (("text", ""), ("note", "note "))
-            }
-            told[moment] = {part: page.parts(text, node) for part, text in entry.items() if text}
-            ask = self._find(keys, "ask ")
-            if ask:
-                question, answer, why = ask.split(" | ")
-                told[moment]["ask"] = {
-                    "question": page.parts(question, node),
-                    "answer": page.tree(answer.strip("{}"), node),
-                    "why": page.parts(why, node),
-                }
+        page = Following(self.words)
         return {
-            "told": told,
+            "told": self._told(page.parts, page.tree),
             "summary": page.parts(self.lesson.sections["summary"]),
             "claims": [page.tree(claim) for claim in self.lesson.claims],
         }
 
-    def _text(self, keys, node, kind=""):
-        return self.words.filled(self._find(keys, kind), node)
+    def _told(self, filled, evaluated):
+        """filled(text, node) and evaluated(expression, node): in which form."""
+        found = {}
+        for moment, keys, node in self.moments():
+            entry = {
+                part: self._find(keys, kind) for part, kind in (("text", ""), ("note", "note "))
+            }
+            entry = {part: filled(text, node) for part, text in entry.items() if text}
+            ask = self._find(keys, "ask ")
+            if ask:
+                question, answer, why = ask.split(" | ")
+                entry["ask"] = {
+                    "question": filled(question, node),
+                    "answer": evaluated(answer.strip("{}"), node),
+                    "why": filled(why, node),
+                }
+            found[moment] = entry
+        return found
 
     def _find(self, keys, kind=""):
         """The section of the first key that there is, of the lesson or of all lessons."""

@@ -4,7 +4,8 @@ const guide = (() => {
   const lesson = JSON.parse(get("lesson").textContent);
   const last = timeline.frames.length - 1;
   const guesses = new Map(); // frame -> what the reader predicted for it; null: asked to be told
-  let followed = null; // the numbers at a point of the reader's: {point, values, gradients, gifts, fits}
+  let followed = null; // the numbers at the reader's own values, and whether all claims hold there
+  let fits = false;
   let chosen = null; // among the choices of the fault
   let revealed = false;
   const WHAT_THE_TEXT_DOES = [
@@ -26,14 +27,13 @@ const guide = (() => {
 
   /** The numbers at the reader's own values, if the lesson's words are true of them too. */
   function follow() {
-    if (!lesson?.follows || !edits.any()) return null;
-    const { point } = edits;
-    if (followed?.point !== point) {
-      const values = engine.forward(data, point);
-      followed = { point, values, ...engine.backward(data, point, values) };
-      followed.fits = lesson.follows.claims.every((claim) => expressions.of(claim, followed));
+    const numbers = live.numbers();
+    if (!lesson?.follows || !numbers) return null;
+    if (followed !== numbers) {
+      followed = numbers;
+      fits = lesson.follows.claims.every((claim) => expressions.of(claim, numbers));
     }
-    return followed.fits ? followed : null;
+    return fits ? numbers : null;
   }
 
   function told(number) {

@@ -13,6 +13,7 @@ const live = (() => {
     steps: steps.map(({ gifts, batchnorm }) => ({ gifts, batchnorm })),
   };
   let shown = null; // the point whose numbers the page shows, null for the recorded ones
+  let numbers = null; // {point, values, gradients, gifts} of that point
 
   /** Why nothing can be changed, in a sentence; "" if all can. */
   const why = (() => {
@@ -68,7 +69,7 @@ const live = (() => {
     if (point === shown) return;
     shown = point;
     restore();
-    if (point) put(point);
+    numbers = point && put(point);
     flags.measure();
   }
 
@@ -121,6 +122,7 @@ const live = (() => {
       );
       if (before.batchnorm) step.batchnorm = paths(point, values, gy, step.node, before.batchnorm);
     });
+    return { point, values, gradients, gifts };
   }
 
   const relative = (a, b) => (a === b ? 0 : Math.abs(a - b) / Math.max(Math.abs(a), Math.abs(b)));
@@ -235,5 +237,5 @@ const live = (() => {
   }
 
   if (!why) complete();
-  return { why, show };
+  return { why, show, numbers: () => numbers };
 })();
